@@ -1,0 +1,1 @@
+"""The `emrp` command: pipelines, runs and the AWS on this machine."""

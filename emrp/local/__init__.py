@@ -1,0 +1,1 @@
+"""AWS on this machine: ministack plus the EMR services that it lacks."""
