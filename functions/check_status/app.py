@@ -1,0 +1,34 @@
+"""Inner state machine, "Check Status" -> `check_status`; the token is answered once the job run has ended."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.check_status import check_status
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.step_functions import StepFunctions
+
+logger = Logger()
+record = RunRecord(os.environ["RUN_TABLE"])
+emr = EmrServerless()
+step_functions = StepFunctions()
+events = DomainEvents()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    """Ask EMR about the job of `{"runId", "job", "taskToken", "executionArn"}`."""
+    logger.append_keys(run=event["runId"], job=event["job"])
+    check_status(
+        event["runId"],
+        event["job"],
+        event["taskToken"],
+        event["executionArn"],
+        record=record,
+        emr=emr,
+        step_functions=step_functions,
+        events=events,
+    )

@@ -1,0 +1,74 @@
+"""Outer state machine, "Clean Up", and the end of an execution that could not get there -> `clean_up`."""
+
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.clean_up import clean_up
+from emr_pipelines.clock import now
+from emr_pipelines.errors import EmrPipelinesError, RunCancelledError, RunTimedOutError
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.run import CANCELLED, FAILED, TIMED_OUT, Run
+
+logger = Logger()
+record = RunRecord(os.environ["RUN_TABLE"])
+emr = EmrServerless()
+events = DomainEvents()
+
+_STATES: dict[str, tuple[str, type[EmrPipelinesError] | None, str]] = {
+    "ABORTED": (CANCELLED, RunCancelledError, "The execution was stopped."),
+    "TIMED_OUT": (TIMED_OUT, RunTimedOutError, "The execution took longer than its state machine allows."),
+    "FAILED": (FAILED, None, "The execution failed."),
+}
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Clean up after `{"runId", "executionArn", "input", "error", "cause"}`.
+
+    It also takes a "Step Functions Execution Status Change" event. Returns `{"state", "error", "cause"}`.
+    """
+    request = _from_status_change(event["detail"]) if "detail-type" in event else event
+    logger.append_keys(run=request["runId"])
+    run = clean_up(
+        Run(
+            run_id=request["runId"],
+            pipeline=str(request["input"].get("pipeline", "")),
+            execution_arn=request["executionArn"],
+            started_at=now(),
+            trigger=request["input"].get("trigger") or {"type": "execution"},
+        ),
+        state=request.get("state"),
+        error=request.get("error"),
+        cause=_readable(request.get("cause")),
+        record=record,
+        emr=emr,
+        events=events,
+    )
+    logger.info("Run ended", state=run.state, error=run.error)
+    return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}
+
+
+def _from_status_change(detail: dict[str, Any]) -> dict[str, Any]:
+    state, error, cause = _STATES[detail["status"]]
+    return {
+        "runId": detail["name"],
+        "executionArn": detail["executionArn"],
+        "input": json.loads(detail.get("input") or "{}"),
+        "state": state,
+        "error": detail.get("error") or (error.__name__ if error else None),
+        "cause": detail.get("cause") or cause,
+    }
+
+
+def _readable(cause: str | None) -> str | None:
+    """Return the message of a Lambda error, which Step Functions wraps in JSON, or the cause as it is."""
+    try:
+        message = json.loads(cause or "")["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        return cause
+    return str(message)

@@ -1,0 +1,20 @@
+"""Time as the run record, the events and the mails write it."""
+
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """Return the current time as `iso_time` writes it."""
+    return iso_time(datetime.now(UTC))
+
+
+def iso_time(moment: datetime | str) -> str:
+    """Write a time as ISO 8601 in UTC with microseconds and `Z`, so that times compare as text."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Return the seconds from one ISO time to another."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,67 @@
+"""The events of EMR Pipelines themselves, as other systems, other pipelines and the notifications see them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emr_pipelines.job_state import JobState
+from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, Job, Run
+
+_VERSION = "1"
+_JOB_ENDINGS = {
+    JobState.SUCCESS: "Job Run Succeeded",
+    JobState.FAILED: "Job Run Failed",
+    JobState.CANCELLED: "Job Run Cancelled",
+}
+_RUN_ENDINGS = {
+    SUCCEEDED: "Pipeline Run Succeeded",
+    FAILED: "Pipeline Run Failed",
+    CANCELLED: "Pipeline Run Cancelled",
+    TIMED_OUT: "Pipeline Run Timed Out",
+}
+
+
+@dataclass(frozen=True)
+class DomainEvent:
+    """Something that happened to a run or a job.
+
+    `detail["id"]` is derived from what happened, so that a repeated event can be told from a new one.
+    """
+
+    detail_type: str
+    detail: dict[str, Any]
+
+
+def job_run_ended(job: Job) -> DomainEvent:
+    """Return the event for a job that has ended."""
+    detail = {
+        "version": _VERSION,
+        "id": f"{job.run_id}/{job.name}/{job.state}",
+        "pipeline": job.pipeline,
+        "run": job.run_id,
+        "job": job.name,
+        "state": job.state,
+        "reason": job.state_details,
+        "applicationId": job.application_id,
+        "jobRunId": job.job_run_id,
+        "attempts": job.attempts,
+        "durationSeconds": job.duration_seconds,
+        "logUri": job.log_location,
+    }
+    return DomainEvent(_JOB_ENDINGS[JobState(job.state)], detail)
+
+
+def pipeline_run_ended(run: Run) -> DomainEvent:
+    """Return the event for a run that has ended."""
+    detail = {
+        "version": _VERSION,
+        "id": f"{run.run_id}/{run.state}",
+        "pipeline": run.pipeline,
+        "run": run.run_id,
+        "state": run.state,
+        "error": run.error,
+        "reason": run.cause,
+        "trigger": run.trigger,
+        "durationSeconds": run.duration_seconds,
+        "output": run.output,
+    }
+    return DomainEvent(_RUN_ENDINGS[run.state], detail)

@@ -1,0 +1,79 @@
+"""The errors that the state machines know by name: `ErrorEquals` matches these class names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class EmrPipelinesError(Exception):
+    """Root of the tree; anything else that escapes a handler is a bug."""
+
+
+class TransientError(EmrPipelinesError):
+    """AWS throttled, failed on its side or has no capacity: the same call may work later, so it is retried."""
+
+
+class RequestRefusedError(EmrPipelinesError):
+    """AWS refused the request for a reason that a retry cannot change."""
+
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        super().__init__(f"{operation} was refused ({code}): {message}")
+        self.code = code
+
+
+class ResourceMissingError(RequestRefusedError):
+    """The AWS resource that the request names does not exist (any more)."""
+
+
+class ApplicationUnavailableError(EmrPipelinesError):
+    """The application of a run cannot become ready."""
+
+
+class JobFailedError(EmrPipelinesError):
+    """A job run ended FAILED; sent with SendTaskFailure, as is `JobCancelledError`."""
+
+
+class JobCancelledError(EmrPipelinesError):
+    """A job run ended CANCELLED."""
+
+
+class RunCancelledError(EmrPipelinesError):
+    """The execution of a run was stopped."""
+
+
+class RunTimedOutError(EmrPipelinesError):
+    """The execution of a run took longer than its state machine allows."""
+
+
+class PipelineNotFoundError(EmrPipelinesError):
+    """No pipeline file has the requested name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        listing = ", ".join(sorted(known)) or "none yet: upload pipelines/<name>.yaml"
+        super().__init__(f'There is no pipeline "{name}". Pipelines in the bucket: {listing}.')
+
+
+class InvalidTriggerError(EmrPipelinesError):
+    """A message on the trigger queue is not something that can start a run."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a pipeline file."""
+
+    path: str
+    message: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line else ""
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+class InvalidPipelineError(EmrPipelinesError):
+    """A pipeline file has problems; all of them are reported together."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n".join([f"{file} has {count}:", *(f"- {problem}" for problem in problems)]))
+        self.file = file
+        self.problems = tuple(problems)

@@ -1,0 +1,96 @@
+"""EMR Serverless: applications and job runs. Requests and answers have the service's own fields."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.aws import client, translated_errors
+
+
+@dataclass(frozen=True)
+class ObservedApplication:
+    """What EMR says about an application; `details` is its reason for the state."""
+
+    application_id: str
+    state: str
+    details: str
+
+
+@dataclass(frozen=True)
+class ObservedJobRun:
+    """What EMR says about a job run at `observed_at`."""
+
+    job_run_id: str
+    application_id: str
+    state: str
+    observed_at: str
+    state_details: str | None
+    attempts: int | None
+
+
+class EmrServerless:
+    """The calls that the functions make."""
+
+    def __init__(self) -> None:
+        self._emr = client("emr-serverless")
+
+    def create_application(self, request: dict[str, Any], client_token: str) -> str:
+        """Create an application and return its id; the same token never creates a second one."""
+        with translated_errors():
+            answer = self._emr.create_application(**request, clientToken=client_token)
+            application_id: str = answer["applicationId"]
+            return application_id
+
+    def get_application(self, application_id: str) -> ObservedApplication:
+        """Return the state of an application."""
+        with translated_errors():
+            application = self._emr.get_application(applicationId=application_id)["application"]
+        return ObservedApplication(application_id, application["state"], application.get("stateDetails", ""))
+
+    def update_application(self, application_id: str, request: dict[str, Any], client_token: str) -> None:
+        """Bring an application to the fields of a CreateApplication request; it must be CREATED or STOPPED."""
+        members = self._emr.meta.service_model.operation_model("UpdateApplication").input_shape.members
+        changes = {name: value for name, value in request.items() if name in members}
+        with translated_errors():
+            self._emr.update_application(applicationId=application_id, clientToken=client_token, **changes)
+
+    def start_application(self, application_id: str) -> None:
+        """Ask an application to start."""
+        with translated_errors():
+            self._emr.start_application(applicationId=application_id)
+
+    def stop_application(self, application_id: str) -> None:
+        """Ask an application to stop; EMR refuses while it has job runs."""
+        with translated_errors():
+            self._emr.stop_application(applicationId=application_id)
+
+    def delete_application(self, application_id: str) -> None:
+        """Delete an application; it must be CREATED or STOPPED."""
+        with translated_errors():
+            self._emr.delete_application(applicationId=application_id)
+
+    def start_job_run(self, application_id: str, request: dict[str, Any], client_token: str) -> str:
+        """Submit a job run and return its id; the same token never submits a second one."""
+        with translated_errors():
+            answer = self._emr.start_job_run(applicationId=application_id, clientToken=client_token, **request)
+            job_run_id: str = answer["jobRunId"]
+            return job_run_id
+
+    def get_job_run(self, application_id: str, job_run_id: str) -> ObservedJobRun:
+        """Return the true state of a job run."""
+        with translated_errors():
+            answer = self._emr.get_job_run(applicationId=application_id, jobRunId=job_run_id)
+        job_run = answer["jobRun"]
+        return ObservedJobRun(
+            job_run_id=job_run_id,
+            application_id=application_id,
+            state=job_run["state"],
+            observed_at=iso_time(job_run["updatedAt"]),
+            state_details=job_run.get("stateDetails") or None,
+            attempts=job_run.get("attempt"),
+        )
+
+    def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
+        """Ask EMR to cancel a job run."""
+        with translated_errors():
+            self._emr.cancel_job_run(applicationId=application_id, jobRunId=job_run_id)

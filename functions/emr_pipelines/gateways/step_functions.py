@@ -1,0 +1,47 @@
+"""Step Functions: start a run, and answer the task that waits with a task token."""
+
+import json
+from typing import Any
+
+from emr_pipelines.gateways.aws import client, translated_errors
+
+# The task has been answered before, or its execution is over: there is nobody left to tell.
+_NOBODY_WAITS = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+
+
+class StepFunctions:
+    """The calls that the functions make."""
+
+    def __init__(self) -> None:
+        self._states = client("stepfunctions")
+
+    def start_execution(self, state_machine_arn: str, name: str, run_input: dict[str, Any]) -> bool:
+        """Start an execution; return False when one of this name was started before."""
+        with translated_errors():
+            try:
+                self._states.start_execution(
+                    stateMachineArn=state_machine_arn, name=name, input=json.dumps(run_input, sort_keys=True)
+                )
+            except self._states.exceptions.ExecutionAlreadyExists:
+                return False
+        return True
+
+    def send_success(self, task_token: str, output: dict[str, Any]) -> None:
+        """Let the waiting task succeed; harmless when nobody waits any more."""
+        self._answer("send_task_success", taskToken=task_token, output=json.dumps(output))
+
+    def send_failure(self, task_token: str, error: type[Exception], cause: str) -> None:
+        """Let the waiting task fail with the name of `error`; harmless when nobody waits any more."""
+        self._answer("send_task_failure", taskToken=task_token, error=error.__name__, cause=cause)
+
+    def send_heartbeat(self, task_token: str) -> None:
+        """Tell the waiting task that its job is alive; harmless when nobody waits any more."""
+        self._answer("send_task_heartbeat", taskToken=task_token)
+
+    def _answer(self, operation: str, **arguments: str) -> None:
+        nobody_waits = tuple(getattr(self._states.exceptions, name) for name in _NOBODY_WAITS)
+        with translated_errors():
+            try:
+                getattr(self._states, operation)(**arguments)
+            except nobody_waits:
+                return

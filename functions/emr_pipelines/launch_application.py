@@ -1,0 +1,113 @@
+"""Brings the application of a run to STARTED, one step for each event of it, and answers the run that waits."""
+
+import hashlib
+import json
+
+from emr_pipelines.errors import (
+    ApplicationUnavailableError,
+    RequestRefusedError,
+    ResourceMissingError,
+    TransientError,
+)
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.run import Run
+
+_GONE = "TERMINATED"
+
+
+def launch_application(
+    run_id: str, task_token: str, *, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions
+) -> None:
+    """Make sure that the run has an application and that it starts; the token is answered once it is STARTED.
+
+    Raises ApplicationUnavailableError when it never will be, and TransientError while job runs of an older
+    configuration keep it from being updated. Idempotent: it looks at what is there and does what is missing.
+    """
+    run = record.get_run(run_id)
+    if run is None:
+        raise LookupError(f"There is no run {run_id}.")
+    application_id = _ensure_application(run, record, emr)
+    record.set_application_id(run_id, application_id)
+    record.wait_for_application(application_id, run_id, task_token)
+    # Looking after the token is in place: an event that came before it has changed what is seen now.
+    advance_application(run_id, application_id, task_token, record=record, emr=emr, step_functions=step_functions)
+
+
+def advance_application(
+    run_id: str, application_id: str, task_token: str, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions,
+) -> None:  # fmt: skip
+    """Take the next step towards a STARTED application for one run that waits for it."""
+    run = record.get_run(run_id)
+    if run is None or run.ended:
+        record.stop_waiting(application_id, run_id)
+        return
+    application = emr.get_application(application_id)
+    if application.state == _GONE:
+        cause = f"Application {application_id} was deleted while the run waited for it. {application.details}"
+        step_functions.send_failure(task_token, ApplicationUnavailableError, cause.strip())
+        record.stop_waiting(application_id, run_id)
+    elif application.state == "STARTED" and _is_current(run, application_id, record):
+        step_functions.send_success(task_token, {"applicationId": application_id})
+        record.stop_waiting(application_id, run_id)
+    elif application.state == "STARTED":
+        _stop_for_update(application, emr)
+    elif application.state in {"CREATED", "STOPPED"}:
+        if not _is_current(run, application_id, record):
+            digest = _digest(run)
+            emr.update_application(application_id, run.application, _token(application_id, digest, run_id))
+            record.save_shared_application(run.pipeline, application_id, digest)
+        emr.start_application(application_id)
+
+
+def _ensure_application(run: Run, record: RunRecord, emr: EmrServerless) -> str:
+    """Return the id of the run's application, which is created unless it exists."""
+    if run.lifecycle == "existing" and run.application_id:
+        return run.application_id
+    if run.lifecycle == "transient":
+        return run.application_id or _create(run, emr, run.run_id)
+    application_id, _ = record.get_shared_application(run.pipeline)
+    if application_id and _exists(application_id, emr):
+        return application_id
+    # The token names the application that is replaced: runs that meet here at the same time create one, not two.
+    created = _create(run, emr, run.pipeline, _digest(run), application_id or "first")
+    record.save_shared_application(run.pipeline, created, _digest(run))
+    return created
+
+
+def _create(run: Run, emr: EmrServerless, *token_parts: str) -> str:
+    try:
+        return emr.create_application(run.application, _token(*token_parts))
+    except RequestRefusedError as error:
+        raise ApplicationUnavailableError(str(error)) from error
+
+
+def _exists(application_id: str, emr: EmrServerless) -> bool:
+    try:
+        return emr.get_application(application_id).state != _GONE
+    except ResourceMissingError:
+        return False
+
+
+def _is_current(run: Run, application_id: str, record: RunRecord) -> bool:
+    """Tell whether the application has the configuration of the run's pipeline file."""
+    if run.lifecycle != "shared":
+        return True
+    return record.get_shared_application(run.pipeline) == (application_id, _digest(run))
+
+
+def _stop_for_update(application: ObservedApplication, emr: EmrServerless) -> None:
+    try:
+        emr.stop_application(application.application_id)
+    except RequestRefusedError as error:
+        raise TransientError(f"The application cannot be updated while it has job runs: {error}") from error
+
+
+def _digest(run: Run) -> str:
+    return hashlib.sha256(json.dumps(run.application, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _token(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""The text of a notification: plain, 72 columns wide, with the reason before everything else."""
+
+import textwrap
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from emr_pipelines.run import SUCCEEDED, Job, Run
+
+_WIDTH = 72
+_SUBJECT_LIMIT = 100  # of SNS; it also wants plain ASCII on one line
+_MINUTE, _HOUR = 60, 3600
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What `NotificationTopic.publish` sends."""
+
+    subject: str
+    body: str
+    attributes: dict[str, str]
+
+
+def run_ended(run: Run, jobs: list[Job]) -> Notification:
+    """Tell people how a run has ended."""
+    failed = [job for job in jobs if not job.succeeded] if run.state != SUCCEEDED else []
+    body = _ENVIRONMENT.get_template("run_ended.txt.j2").render(run=run, jobs=jobs, failed=failed)
+    attributes = {"pipeline": run.pipeline or "unknown", "state": run.state}
+    return Notification(_subject(run), body, attributes)
+
+
+def _subject(run: Run) -> str:
+    words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
+    subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
+    if run.cause:
+        subject += ": " + " ".join(run.cause.split())
+    subject = subject.encode("ascii", "replace").decode()
+    return subject if len(subject) < _SUBJECT_LIMIT else subject[: _SUBJECT_LIMIT - 4] + "..."
+
+
+def _duration(seconds: float | None) -> str:
+    """Write a duration as people say it."""
+    if seconds is None:
+        return "-"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE)} s"
+    return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
+
+
+def _wrapped(text: str, indent: str = "  ") -> str:
+    """Wrap a text, but never break a URI or a name that somebody wants to copy."""
+    lines = text.splitlines() or [""]
+    return "\n".join(
+        textwrap.fill(
+            line,
+            _WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines
+    )
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("emr_pipelines", "mails"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 - plain text
+)
+_ENVIRONMENT.filters.update(duration=_duration, wrapped=_wrapped)

@@ -1,0 +1,108 @@
+"""A run and its jobs, as the run record keeps them."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from emr_pipelines.clock import seconds_between
+from emr_pipelines.job_state import JobState, is_final
+
+RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
+
+NOT_SUBMITTED = "NOT_SUBMITTED"
+
+
+class StateChange(TypedDict):
+    """One line of a job's timeline."""
+
+    state: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of the outer state machine.
+
+    `application` is the CreateApplication request; `lifecycle` is shared, transient or existing.
+    A run whose pipeline file was refused has no application, no output and no jobs. `settled` says that its end
+    has been published.
+    """
+
+    run_id: str
+    pipeline: str
+    execution_arn: str
+    started_at: str
+    state: str = RUNNING
+    trigger: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    pipeline_version: str | None = None
+    application: dict[str, Any] = field(default_factory=dict)
+    lifecycle: str | None = None
+    application_id: str | None = None
+    output: str | None = None
+    notify_on: list[str] = field(default_factory=lambda: [FAILED, CANCELLED, TIMED_OUT, SUCCEEDED])
+    ended_at: str | None = None
+    error: str | None = None
+    cause: str | None = None
+    settled: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the run has its final state."""
+        return self.state != RUNNING
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long the run took, once it has ended."""
+        return seconds_between(self.started_at, self.ended_at) if self.ended_at else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A node of a run; it becomes one EMR Serverless job run.
+
+    `request` is the StartJobRun request without applicationId and clientToken. `observed_at` is EMR's own time of
+    the last state, by which late events are told from new ones. `settled` says that the state machine has been
+    answered and the domain event published.
+    """
+
+    run_id: str
+    pipeline: str
+    name: str
+    position: int
+    request: dict[str, Any]
+    state: str = NOT_SUBMITTED
+    application_id: str | None = None
+    job_run_id: str | None = None
+    task_token: str | None = None
+    execution_arn: str | None = None
+    states: list[StateChange] = field(default_factory=list)
+    state_details: str | None = None
+    attempts: int | None = None
+    observed_at: str | None = None
+    log_uri: str | None = None
+    ended_at: str | None = None
+    settled: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the job has a final state."""
+        return is_final(self.state)
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether the job ended well; only SUCCESS is success."""
+        return self.state == JobState.SUCCESS
+
+    @property
+    def log_location(self) -> str | None:
+        """Where EMR leaves the driver's logs, once the job has a job run."""
+        if not self.log_uri or not self.job_run_id:
+            return None
+        return f"{self.log_uri.rstrip('/')}/applications/{self.application_id}/jobs/{self.job_run_id}/SPARK_DRIVER/"
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the first state that EMR reported to the end."""
+        if not self.states or not self.ended_at:
+            return None
+        return seconds_between(self.states[0]["at"], self.ended_at)

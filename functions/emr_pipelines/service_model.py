@@ -1,0 +1,126 @@
+"""Checks requests against botocore's own model of a service, so that no schema of ours can fall behind it."""
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+
+from emr_pipelines.errors import Problem
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "boolean": (bool,),
+    "double": (int, float),
+    "float": (int, float),
+    "integer": (int,),
+    "long": (int,),
+    "string": (str,),
+}
+_WORDS = {"boolean": "true or false", "double": "a number", "float": "a number", "integer": "a whole number",
+          "long": "a whole number", "string": "text"}  # fmt: skip
+
+
+@cache
+def input_shape(service: str, operation: str) -> StructureShape:
+    """Return the shape of an operation's request."""
+    model = botocore.session.get_session().get_service_model(service)
+    shape = model.operation_model(operation).input_shape
+    assert isinstance(shape, StructureShape)  # noqa: S101 - for the type checker
+    return shape
+
+
+def check_request(shape: StructureShape, request: object, path: str) -> Iterator[Problem]:
+    """Yield everything that is wrong with a request: types, required and unknown fields, lengths, patterns."""
+    return _check(shape, request, path)
+
+
+def _check(shape: Shape, value: object, path: str) -> Iterator[Problem]:
+    if isinstance(shape, StructureShape):
+        yield from _check_structure(shape, value, path)
+    elif isinstance(shape, ListShape):
+        yield from _check_list(shape, value, path)
+    elif isinstance(shape, MapShape):
+        yield from _check_map(shape, value, path)
+    else:
+        yield from _check_scalar(shape, value, path)
+
+
+def _check_structure(shape: StructureShape, value: object, path: str) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        yield Problem(path, f"must be a mapping with {_listing(shape)}, not {_kind(value)}")
+        return
+    for name in shape.required_members:
+        if name not in value:
+            yield Problem(path, f'"{name}" is missing')
+    if shape.is_tagged_union and len(value) != 1:
+        yield Problem(path, f"must have exactly one of {_listing(shape)}")
+    for name, member in value.items():
+        child = f"{path}.{name}"
+        if name not in shape.members:
+            close = get_close_matches(str(name), shape.members, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else f"known fields: {_listing(shape)}"
+            yield Problem(child, f"is not a field of {shape.name}; {hint}")
+        else:
+            yield from _check(shape.members[name], member, child)
+
+
+def _check_list(shape: ListShape, value: object, path: str) -> Iterator[Problem]:
+    if not isinstance(value, list):
+        yield Problem(path, f"must be a list, not {_kind(value)}")
+        return
+    yield from _check_bounds(shape, len(value), path, "items")
+    for index, item in enumerate(value):
+        yield from _check(shape.member, item, f"{path}[{index}]")
+
+
+def _check_map(shape: MapShape, value: object, path: str) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        yield Problem(path, f"must be a mapping, not {_kind(value)}")
+        return
+    yield from _check_bounds(shape, len(value), path, "entries")
+    for key, item in value.items():
+        child = f"{path}.{key}"
+        yield from _check(shape.key, key, child)
+        yield from _check(shape.value, item, child)
+
+
+def _check_scalar(shape: Shape, value: object, path: str) -> Iterator[Problem]:
+    types = _PYTHON_TYPES.get(shape.type_name)
+    if types is None:
+        return
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        yield Problem(path, f"must be {_WORDS[shape.type_name]}, not {_kind(value)}")
+    elif isinstance(shape, StringShape):
+        yield from _check_string(shape, str(value), path)
+    elif isinstance(value, (int, float)) and shape.type_name != "boolean":
+        yield from _check_bounds(shape, value, path, "")
+
+
+def _check_string(shape: StringShape, value: str, path: str) -> Iterator[Problem]:
+    yield from _check_bounds(shape, len(value), path, "characters")
+    pattern = shape.metadata.get("pattern")
+    if shape.enum and value not in shape.enum:
+        yield Problem(path, f'must be one of {", ".join(shape.enum)}, not "{value}"')
+    elif pattern and not re.search(f"^(?:{pattern})$", value, re.DOTALL):
+        yield Problem(path, f'"{value}" does not match {pattern}')
+
+
+def _check_bounds(shape: Shape, size: float, path: str, unit: str) -> Iterator[Problem]:
+    lowest, highest = shape.metadata.get("min"), shape.metadata.get("max")
+    of_what = f" {unit}".rstrip()
+    if lowest is not None and size < lowest:
+        yield Problem(path, f"must be at least {lowest}{of_what}, not {size}")
+    if highest is not None and size > highest:
+        yield Problem(path, f"must be at most {highest}{of_what}, not {size}")
+
+
+def _listing(shape: StructureShape) -> str:
+    return ", ".join(shape.members)
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401 - describes any YAML value
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), f"{value!r}")

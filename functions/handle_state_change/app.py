@@ -1,0 +1,32 @@
+"""EMR's events -> `handle_state_change` -> run record, task token, domain event."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.handle_state_change import handle_state_change
+
+logger = Logger()
+record = RunRecord(os.environ["RUN_TABLE"])
+emr = EmrServerless()
+step_functions = StepFunctions()
+events = DomainEvents()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    """Handle one event of the source aws.emr-serverless."""
+    ours = handle_state_change(event, record=record, emr=emr, step_functions=step_functions, events=events)
+    detail = event["detail"]
+    logger.info(
+        event["detail-type"],
+        ours=ours,
+        application=detail.get("applicationId"),
+        job_run=detail.get("jobRunId"),
+        state=detail.get("state"),
+    )

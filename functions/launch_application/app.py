@@ -1,0 +1,23 @@
+"""Outer state machine, "Launch Application" -> `launch_application`; the token is answered by an event."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.launch_application import launch_application
+
+logger = Logger()
+record = RunRecord(os.environ["RUN_TABLE"])
+emr = EmrServerless()
+step_functions = StepFunctions()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    """Launch the application for `{"runId", "taskToken"}`."""
+    logger.append_keys(run=event["runId"])
+    launch_application(event["runId"], event["taskToken"], record=record, emr=emr, step_functions=step_functions)

@@ -1,0 +1,24 @@
+"""Outer state machine, "Plan Run" -> `plan_run` -> the jobs of the run."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.plan_run import Stack, plan_run
+
+logger = Logger()
+record = RunRecord(os.environ["RUN_TABLE"])
+bucket = PipelineBucket(os.environ["BUCKET"])
+stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Plan the run of `{"runId", "executionArn", "input"}`."""
+    logger.append_keys(run=event["runId"])
+    result = plan_run(event["runId"], event["executionArn"], event["input"], record=record, bucket=bucket, stack=stack)
+    logger.info("Run planned", jobs=result["jobs"])
+    return result
