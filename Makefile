@@ -1,0 +1,48 @@
+# Everything a contributor does, one target each. Needs Python 3.11 to 3.13 and make; the rest comes from PyPI.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format jar bench smoke clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  Options of a command go into ARGS:  make run ARGS=--keep'
+	@echo '  Another interpreter goes into PYTHON:  make run PYTHON=python3.12'
+
+setup: ## Make or update .venv and .venv-sam (every target does it first)
+	@$(PYTHON) bootstrap.py
+
+run: setup ## Run the main job on this machine, from an upload to the e-mail
+	@$(BIN)/emrp demo $(ARGS)
+
+test: setup ## Run the tests: unit, contract, and local with real Spark
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Check format, lint, types, template and state machines
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint
+	$(BIN)/python -m pytest -q tests/contract
+
+format: setup ## Format the code and mend what lint can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+jar: setup ## Build the s3:// file system for Spark (needs a JDK)
+	$(BIN)/python -m emrp.local.spark.s3_filesystem.build
+
+bench: setup ## Measure what DESIGN.md promises
+	$(BIN)/python -m emrp.local.bench $(ARGS)
+
+smoke: setup ## Run the main job in a real AWS account, then delete everything; asks first
+	@$(BIN)/emrp smoke $(ARGS)
+
+clean: ## Remove the environments, builds and caches
+	rm -rf .venv .venv-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
