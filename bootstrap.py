@@ -212,22 +212,19 @@ def run(command: Sequence[str], progress: Progress, log: Path, folder: Path) -> 
         "NO_COLOR": "1",
     }
     output = []
-    process = subprocess.Popen(
+    with log.open("a", encoding="utf-8") as file, subprocess.Popen(
         list(command), cwd=str(folder), env=environment, text=True, encoding="utf-8", errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        with log.open("a", encoding="utf-8") as file:
+    ) as process:  # fmt: skip
+        try:
             for line in process.stdout or ():
                 file.write(line)
                 output.append(line)
                 progress.detail = line.strip()
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
         raise BootstrapError(explain("".join(output), Path(command[0]).name, log))
 
 
