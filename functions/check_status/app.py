@@ -12,7 +12,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"])
+record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
 events = DomainEvents()

@@ -15,7 +15,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import CANCELLED, FAILED, TIMED_OUT, Run
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"])
+record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 events = DomainEvents()
 

@@ -11,7 +11,7 @@ from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.launch_application import launch_application
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"])
+record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
 

@@ -10,7 +10,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.plan_run import Stack, plan_run
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"])
+record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 bucket = PipelineBucket(os.environ["BUCKET"])
 stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
 
