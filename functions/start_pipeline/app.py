@@ -19,9 +19,9 @@ bucket = PipelineBucket(os.environ["BUCKET"])
 step_functions = StepFunctions()
 
 
-def _start(message: SQSRecord) -> None:
+def _start(record: SQSRecord) -> None:
     result = start_pipeline(
-        message.body,
+        record.body,
         bucket=bucket,
         step_functions=step_functions,
         state_machine_arn=os.environ["PIPELINE_STATE_MACHINE_ARN"],
