@@ -1,0 +1,119 @@
+"""`sam build` and `sam deploy`, run as anybody would run them, with their output kept in a file.
+
+What the user's samconfig.toml says stays in force: parameters given on SAM's command line would replace all of its
+`parameter_overrides`, so they are read from there and passed on.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.markup import escape
+from rich.status import Status
+
+from emrp.errors import CommandError
+from emrp.progress import Stages
+from emrp.project import Project, this_architecture, this_runtime
+
+_SHOWN_LINES = 15
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How a stack is deployed: with which environment of samconfig.toml and which template parameters."""
+
+    project: Project
+    stack: str
+    local: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config_env(self) -> str:
+        """The environment of samconfig.toml."""
+        return "local" if self.local else "default"
+
+    def run(self, stages: Stages) -> None:
+        """Build and deploy; raises CommandError with the end of SAM's output."""
+        overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in self.all_parameters().items())]
+        with stages.stage("Build the functions (sam build)") as status:
+            self._sam(["build", "--cached", "--parallel", *overrides], status)
+        with stages.stage("Deploy the stack (sam deploy)") as status:
+            names = ["--stack-name", self.stack, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+            self._sam(["deploy", *names, *overrides], status)
+
+    def delete(self) -> None:
+        """Delete the stack and what SAM uploaded for it."""
+        self._sam(["delete", "--stack-name", self.stack, "--no-prompts"], None)
+
+    def all_parameters(self) -> dict[str, str]:
+        """Return the template parameters: those of samconfig.toml, this machine's and the given ones."""
+        configured = configured_parameters(self.project.folder / "samconfig.toml", self.config_env)
+        if self.local:  # here the functions run on this machine, so it decides
+            machine = {"PythonRuntime": this_runtime(), "Architecture": this_architecture()}
+            return {**configured, **machine, **self.parameters}
+        return {"PythonRuntime": this_runtime(), **configured, **self.parameters}
+
+    def _sam(self, arguments: Sequence[str], status: Status | None) -> None:
+        command = [self.project.sam, arguments[0], "--config-env", self.config_env, *arguments[1:]]
+        log = self.project.folder / ".local" / f"sam-{arguments[0]}.log"
+        log.parent.mkdir(exist_ok=True)
+        title = status.status if status else ""
+        with (
+            log.open("w", encoding="utf-8") as file,
+            subprocess.Popen(
+                command,
+                cwd=self.project.folder,
+                env=self._environment(),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # so that SAM's own children (pip) end with it
+            ) as process,
+        ):
+            try:
+                for line in process.stdout or ():
+                    file.write(line)
+                    if status and line.strip():
+                        status.update(f"{title}  [dim]{escape(line.strip()[:80])}[/dim]")
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
+        if process.returncode:
+            raise CommandError(_failure(shlex.join(["sam", *command[1:2]]), log))
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join([str(self.project.tools), os.environ.get("PATH", os.defpath)]),
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.5" if self.local else "3",
+            "PYTHONUNBUFFERED": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+
+
+def configured_parameters(samconfig: Path, config_env: str) -> dict[str, str]:
+    """Return the parameter overrides that samconfig.toml has for `sam deploy`, in either of SAM's notations."""
+    if not samconfig.is_file():
+        return {}
+    try:
+        config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise CommandError(f"{samconfig} is not valid TOML: {error}.") from error
+    overrides = config.get(config_env, {}).get("deploy", {}).get("parameters", {}).get("parameter_overrides", [])
+    words = shlex.split(overrides) if isinstance(overrides, str) else overrides
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _failure(command: str, log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    end = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    return f"`{command}` failed. The whole output is in {log}; it ends with:\n{end}"

@@ -1,0 +1,172 @@
+"""Following a run: its executions' histories and the run record become one picture, taken again until the run ends."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.job_state import FINAL_STATES, JobState
+from emr_pipelines.run import Job, Run
+
+from emrp.errors import UsageError
+from emrp.history import Step, read_steps
+from emrp.stack import Stack
+
+_MAP_STATE = "Run Jobs"
+_SECONDS_PER_JOB = 0.1  # keeps GetExecutionHistory below its quota when a run has many jobs
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A run at one moment; `status` is Step Functions' own."""
+
+    run_id: str
+    execution_arn: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+    error: str | None
+    cause: str | None
+    steps: tuple[Step, ...]
+    run: Run | None
+    jobs: tuple[Job, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the run is over."""
+        return self.status != "RUNNING"
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether the run is over and went well."""
+        return self.status == "SUCCEEDED"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a script may want to know."""
+        run = self.run
+        return {
+            "runId": self.run_id,
+            "executionArn": self.execution_arn,
+            "pipeline": run.pipeline if run else None,
+            "status": self.status,
+            "error": self.error,
+            "cause": self.cause,
+            "startedAt": self.started_at.isoformat(),
+            "endedAt": self.ended_at.isoformat() if self.ended_at else None,
+            "output": run.output if run else None,
+            "jobs": [
+                {
+                    "name": job.name,
+                    "state": job.state,
+                    "applicationId": job.application_id,
+                    "jobRunId": job.job_run_id,
+                    "stateDetails": job.state_details,
+                    "logs": job.log_location,
+                }
+                for job in self.jobs
+            ],
+        }
+
+
+class RunFollower:
+    """Takes pictures of one run."""
+
+    def __init__(self, stack: Stack, run_id: str) -> None:
+        self._states = boto3.client("stepfunctions")
+        self._record = RunRecord(stack.run_table)
+        self._run_id = run_id
+        self._execution_arn = execution_arn(stack, run_id)
+        self._finished: dict[str, Step] = {}
+
+    def follow(self, every_seconds: float) -> Iterator[Picture]:
+        """Yield a picture now and then until the run has ended; the last one shows its end."""
+        while True:
+            picture = self.take()
+            yield picture
+            if picture.ended:
+                return
+            waiting = sum(job.name not in self._finished for job in picture.jobs)
+            time.sleep(max(every_seconds, waiting * _SECONDS_PER_JOB))
+
+    def take(self) -> Picture:
+        """Take one picture; raises UsageError when there is no such run."""
+        try:
+            execution = self._states.describe_execution(executionArn=self._execution_arn)
+        except self._states.exceptions.ExecutionDoesNotExist:
+            raise UsageError(
+                f'There is no run "{self._run_id}": the run id is the name of an execution of the pipeline state '
+                f"machine ({self._execution_arn})."
+            ) from None
+        steps = read_steps(self._history(self._execution_arn))
+        jobs = self._record.list_jobs(self._run_id)
+        job_steps = tuple(step for job in jobs if (step := self._job_step(job)))
+        return Picture(
+            run_id=self._run_id,
+            execution_arn=self._execution_arn,
+            status=execution["status"],
+            started_at=execution["startDate"],
+            ended_at=execution.get("stopDate"),
+            error=execution.get("error"),
+            cause=execution.get("cause"),
+            steps=tuple(replace(step, steps=job_steps) if step.name == _MAP_STATE else step for step in steps),
+            run=self._record.get_run(self._run_id),
+            jobs=tuple(jobs),
+        )
+
+    def _job_step(self, job: Job) -> Step | None:
+        if job.execution_arn is None:
+            return None
+        if job.name not in self._finished:
+            step = job_step(job, self._history(job.execution_arn))
+            if step.ended_at is None:
+                return step
+            self._finished[job.name] = step
+        return self._finished[job.name]
+
+    def _history(self, arn: str) -> list[Mapping[str, Any]]:
+        pages = self._states.get_paginator("get_execution_history").paginate(
+            executionArn=arn, includeExecutionData=False
+        )
+        return [event for page in pages for event in page["events"]]
+
+
+def execution_arn(stack: Stack, run_id: str) -> str:
+    """Return the ARN of the execution of the outer state machine that is the run."""
+    return f"{stack.pipeline_state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+
+def job_step(job: Job, history: Sequence[Mapping[str, Any]]) -> Step:
+    """Return a job with what happened in it: the inner machine's states, and below them the job run's states."""
+    over = next((event for event in history if _is_end(event["type"])), None)
+    states = read_steps(history)
+    timeline = _timeline(job)
+    for position, state in reversed(list(enumerate(states))):
+        # A job run state belongs to the state of the machine in which it began.
+        own = tuple(step for step in timeline if step.started_at >= state.started_at or position == 0)
+        timeline = timeline[: len(timeline) - len(own)]
+        states[position] = replace(state, steps=own)
+    started_at = states[0].started_at if states else datetime.now(UTC)
+    failed = over is not None and over["type"] != "ExecutionSucceeded"
+    return Step(job.name, started_at, over["timestamp"] if over else None, failed, steps=tuple(states))
+
+
+def _is_end(event_type: str) -> bool:
+    return event_type.startswith("Execution") and event_type != "ExecutionStarted"
+
+
+def _timeline(job: Job) -> list[Step]:
+    changes = [(change["state"], datetime.fromisoformat(change["at"])) for change in job.states]
+    changes.sort(key=lambda change: change[1])  # they were recorded as their events arrived
+    ends = [at for _, at in changes[1:]]
+    return [
+        Step(
+            state,
+            at,
+            at if state in FINAL_STATES else end,
+            failed=state in FINAL_STATES and state != JobState.SUCCESS,
+        )
+        for (state, at), end in zip(changes, [*ends, None], strict=True)
+    ]

@@ -1,0 +1,60 @@
+"""A Step Functions history becomes steps: which states were entered, for how long, and with what result."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+_LEAVES_ITERATION = frozenset({"MapIterationSucceeded", "MapIterationFailed", "MapIterationAborted"})
+_ENDINGS = ("Failed", "TimedOut", "Aborted")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that a run does: a state of a state machine, a job, or a state of its job run."""
+
+    name: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    failed: bool = False
+    detail: str = ""
+    steps: tuple["Step", ...] = ()
+
+    def seconds(self, now: datetime) -> float:
+        """Return how long the step took, or has been taking until `now`."""
+        return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
+
+
+def read_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
+    """Return the states of an execution in the order in which they were entered.
+
+    The states inside a Map are left out: a run's jobs are known by name from the run record.
+    """
+    steps: list[Step] = []
+    inside_map: set[int] = set()
+    for event in events:
+        kind: str = event["type"]
+        if kind == "MapIterationStarted" or (
+            event.get("previousEventId") in inside_map and kind not in _LEAVES_ITERATION
+        ):
+            inside_map.add(event["id"])
+        elif kind.endswith("StateEntered"):
+            name = event["stateEnteredEventDetails"]["name"]
+            steps.append(Step(name, event["timestamp"], failed=kind.startswith("Fail")))
+        elif steps:
+            steps[-1] = _after(steps[-1], kind, event)
+    return steps
+
+
+def _after(step: Step, kind: str, event: Mapping[str, Any]) -> Step:
+    """Return the state `step` as it is after an event that happened in it."""
+    if kind.endswith("StateExited"):
+        return replace(step, ended_at=event["timestamp"])
+    if kind.startswith("Execution"):
+        return replace(step, ended_at=step.ended_at or event["timestamp"])
+    if kind.endswith(_ENDINGS):
+        details: Mapping[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
+        return replace(step, failed=True, detail=details.get("error", ""))
+    if kind.endswith(("Scheduled", "Succeeded")):
+        return replace(step, failed=False, detail="")  # a retry begins or has succeeded
+    return step

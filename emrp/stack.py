@@ -1,0 +1,49 @@
+"""The deployed stack, as its CloudFormation outputs describe it: what every command needs to know of AWS."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import boto3
+from botocore.exceptions import ClientError
+
+from emrp.errors import CommandError
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed EMR Pipelines stack."""
+
+    name: str
+    bucket: str
+    pipeline_state_machine_arn: str
+    run_table: str
+    notification_topic_arn: str
+    trigger_dead_letter_queue_url: str
+
+    @classmethod
+    def describe(cls, name: str) -> Self:
+        """Read the outputs of the stack `name`."""
+        try:
+            stacks = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise CommandError(
+                f'There is no stack "{name}" in this account and region: deploy it with `emrp deploy`, '
+                "or name another with --stack, --profile or --region."
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+        try:
+            return cls(
+                name=name,
+                bucket=outputs["BucketName"],
+                pipeline_state_machine_arn=outputs["PipelineStateMachineArn"],
+                run_table=outputs["RunTableName"],
+                notification_topic_arn=outputs["NotificationTopicArn"],
+                trigger_dead_letter_queue_url=outputs["TriggerDeadLetterQueueUrl"],
+            )
+        except KeyError as error:
+            state = stacks[0]["StackStatus"]
+            raise CommandError(
+                f'The stack "{name}" is {state} and has no output {error}: wait for its end, or deploy it again.'
+            ) from error
