@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import Any, NoReturn
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -98,11 +98,11 @@ def main() -> None:
     _configure_ministack(port, data_dir, persistent=arguments.persistent)
     try:
         asyncio.run(_serve(listener, port, arguments))
-    finally:
-        shutil.rmtree(data_dir / "tmp", ignore_errors=True)
-        if not arguments.persistent:
-            shutil.rmtree(data_dir, ignore_errors=True)
-        _end_process_group()
+    except Exception:
+        log.exception("The server has failed")
+        _end_process_group(1)  # what is left tells why
+    shutil.rmtree(data_dir if not arguments.persistent else data_dir / "tmp", ignore_errors=True)
+    _end_process_group(0)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -173,7 +173,7 @@ def _assemble(inbox: Inbox) -> AsgiApp:
 
     patches.install(inbox)
     if importlib.util.find_spec(_EMR_SERVERLESS):
-        importlib.import_module(_EMR_SERVERLESS).install()
+        getattr(importlib.import_module(_EMR_SERVERLESS), "install", bool)()
     app: AsgiApp = ministack.app.app
     return app
 
@@ -203,12 +203,12 @@ def _stop_signal(parent_fd: int | None) -> asyncio.Event:
     return stop
 
 
-def _end_process_group() -> None:
-    """End the Lambda workers and whatever else this process started in its group."""
+def _end_process_group(exit_code: int) -> NoReturn:
+    """End this process with the Lambda workers and whatever else it started in its group."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signal.SIGTERM)
     logging.shutdown()
-    os._exit(0)  # ministack's worker threads may still wait for an answer that nobody needs
+    os._exit(exit_code)  # ministack's worker threads may still wait for an answer that nobody needs
 
 
 if __name__ == "__main__":

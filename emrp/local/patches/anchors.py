@@ -1,7 +1,13 @@
-"""The check that what a patch replaces is still what it was written against."""
+"""How a patch takes hold of ministack: only where it is still what the patch was written against.
+
+`replace` puts a function in the place of another whose source is unchanged; `edit` changes some lines inside a
+function that is otherwise used as it is. Both refuse to start the server on a ministack they do not know.
+"""
 
 import hashlib
 import inspect
+import linecache
+import textwrap
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,19 +17,55 @@ class AnchorError(Exception):
     """ministack has changed below a patch."""
 
 
-def replace(module: ModuleType, name: str, digest: str, wrap: Callable[[Any], Any]) -> None:
-    """Put `wrap(original)` in the place of a function whose source has the given digest."""
-    original = getattr(module, name, None)
+def replace(owner: ModuleType | type, name: str, digest: str, wrap: Callable[[Any], Any]) -> None:
+    """Put `wrap(original)` in the place of a function or method whose source has the given digest."""
+    original = getattr(owner, name, None)
     found = source_digest(original) if original is not None else "nothing"
     if found != digest:
-        raise AnchorError(
-            f"{module.__name__}.{name} is not the one that was patched (expected {digest}, found {found}): "
-            "install the ministack version that pyproject.toml pins, or revise the patch."
-        )
-    setattr(module, name, wrap(original))
+        raise AnchorError(_complaint(f"{owner.__name__}.{name}", f"its source is {found} instead of {digest}"))
+    setattr(owner, name, wrap(original))
+
+
+def edit(module: ModuleType, name: str, *changes: tuple[str, str], **helpers: object) -> None:
+    """Change lines of a function or method (`Class.method`) of a module.
+
+    Every change names text that occurs exactly once and what stands there from now on; `helpers` become names
+    that the new lines may use.
+    """
+    owner: Any = module
+    *classes, attribute = name.split(".")
+    for part in classes:
+        owner = getattr(owner, part, None)
+    label = f"{module.__name__}.{name}"
+    function = getattr(owner, attribute, None)
+    if function is None:
+        raise AnchorError(_complaint(label, "it does not exist"))
+    source = changed_text(label, textwrap.dedent(inspect.getsource(function)), *changes)
+    filename = f"<{label} as edited>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    module.__dict__.update(helpers)
+    namespace: dict[str, object] = {}
+    exec(compile(source, filename, "exec"), module.__dict__, namespace)  # noqa: S102 -- text of this repository
+    setattr(owner, attribute, namespace[attribute])
+
+
+def changed_text(label: str, text: str, *changes: tuple[str, str]) -> str:
+    """Return a text with changes made to it, each where its first half occurs exactly once."""
+    for before, after in changes:
+        if text.count(before) != 1:
+            raise AnchorError(_complaint(label, f"it has {text.count(before)} times {before!r}"))
+        text = text.replace(before, after)
+    return text
 
 
 def source_digest(function: object) -> str:
     """Return a short digest of a function's source text."""
     source = inspect.getsource(function)  # type: ignore[arg-type]
     return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
+def _complaint(label: str, problem: str) -> str:
+    return (
+        f"{label} is not the one that was patched ({problem}): "
+        "install the ministack version that pyproject.toml pins, or revise the patch."
+    )
