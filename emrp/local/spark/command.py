@@ -1,0 +1,210 @@
+"""The command line, environment and files with which one Spark driver starts.
+
+The driver is Java with `SparkSubmit` as main class: exactly what `bin/spark-submit` ends up running, without the
+shell scripts and the extra JVM (about a second) that only compute this command line.
+"""
+
+import importlib.util
+import os
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from emrp.local.spark.java import find_java
+from emrp.local.spark.job_driver import (
+    Classifications,
+    Hive,
+    InvalidJobDriver,
+    SparkSubmit,
+)
+
+SPARK_HOME = Path(next(iter(getattr(importlib.util.find_spec("pyspark"), "submodule_search_locations", None) or [""])))
+S3_JAR = Path(__file__).with_name("s3_filesystem") / "emrp-s3.jar"
+
+_LOOPBACK = "127.0.0.1"
+_DRIVER_ENVIRONMENT = "spark.emr-serverless.driverEnv."
+_SQL_CLIENT = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+# Drivers live for seconds: the fast compiler only, and the collector that starts fastest
+_FAST_START = ["-XX:TieredStopAtLevel=1"]
+_COLLECTOR = "-XX:+UseSerialGC"
+# As org.apache.spark.launcher.JavaModuleOptions
+_MODULE_OPTIONS = [
+    "-XX:+IgnoreUnrecognizedVMOptions",
+    "-Djdk.reflect.useDirectMethodHandle=false",
+    *(
+        f"--add-opens={package}=ALL-UNNAMED"
+        for package in (
+            "java.base/java.lang",
+            "java.base/java.lang.invoke",
+            "java.base/java.lang.reflect",
+            "java.base/java.io",
+            "java.base/java.net",
+            "java.base/java.nio",
+            "java.base/java.util",
+            "java.base/java.util.concurrent",
+            "java.base/java.util.concurrent.atomic",
+            "java.base/jdk.internal.ref",
+            "java.base/sun.nio.ch",
+            "java.base/sun.nio.cs",
+            "java.base/sun.security.action",
+            "java.base/sun.util.calendar",
+            "java.security.jgss/sun.security.krb5",
+        )
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DriverCommand:
+    """Everything a process needs to be a driver."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    ui_url: str | None
+
+
+def build_command(
+    job: SparkSubmit | Hive,
+    classifications: Classifications,
+    *,
+    name: str,
+    work_dir: Path,
+    environment: dict[str, str],
+) -> DriverCommand:
+    """Write the driver's files to its work folder and return how to start it there."""
+    submitted = job.properties if isinstance(job, SparkSubmit) else {}
+    ui_port = _free_port()
+    properties = (
+        {"spark.app.name": name} | classifications.properties | submitted | _imposed_properties(work_dir, ui_port)
+    )
+    configuration = work_dir / "conf"
+    configuration.mkdir()
+    (work_dir / "tmp").mkdir()
+    _write_properties(configuration / "spark-defaults.conf", properties)
+    if classifications.log4j2:
+        _write_log_settings(configuration / "log4j2.properties", classifications.log4j2)
+    return DriverCommand(
+        [
+            str(find_java()),
+            *_java_options(properties, work_dir / "tmp"),
+            "-cp",
+            _class_path(properties, configuration),
+            "org.apache.spark.deploy.SparkSubmit",
+            "--properties-file",
+            str(configuration / "spark-defaults.conf"),
+            *_application(job, work_dir),
+        ],
+        _environment(properties, classifications.environment, work_dir) | environment,
+        f"http://{_LOOPBACK}:{ui_port}" if properties.get("spark.ui.enabled", "true") == "true" else None,
+    )
+
+
+def _imposed_properties(work_dir: Path, ui_port: int) -> dict[str, str]:
+    """Return what a job cannot choose on this machine: where it runs and what `s3://` is."""
+    imposed = {
+        "spark.master": f"local[{os.cpu_count() or 1}]",
+        "spark.submit.deployMode": "client",
+        "spark.driver.host": _LOOPBACK,
+        "spark.driver.bindAddress": _LOOPBACK,
+        "spark.local.dir": str(work_dir / "tmp"),
+        "spark.ui.port": str(ui_port),
+    }
+    for scheme in ("s3", "s3a", "s3n"):
+        imposed[f"spark.hadoop.fs.{scheme}.impl"] = "emrp.s3.S3FileSystem"
+        imposed[f"spark.hadoop.fs.AbstractFileSystem.{scheme}.impl"] = "emrp.s3.S3"
+    return imposed
+
+
+def _java_options(properties: dict[str, str], temporary: Path) -> list[str]:
+    chosen = " ".join(
+        properties.get(key, "") for key in ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
+    ).split()
+    collector = [] if any(re.match(r"-XX:\+Use\w+GC$", option) for option in chosen) else [_COLLECTOR]
+    heap = f"-Xmx{_heap_bytes(properties.get('spark.driver.memory', '1g')) >> 20}m"
+    return [*_FAST_START, *collector, heap, f"-Djava.io.tmpdir={temporary}", *_MODULE_OPTIONS, *chosen]
+
+
+def _heap_bytes(memory: str) -> int:
+    """Return the heap for a requested memory: a job written for big workers gets half this machine at most."""
+    size = re.fullmatch(r"(\d+)\s*([bkmgt]?)(?:i?b)?", memory.strip().lower())
+    if not size:
+        raise InvalidJobDriver(f"spark.driver.memory={memory} is not an amount of memory.")
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(int(size[1]) * _UNITS[size[2]], machine // 2)
+
+
+def _class_path(properties: dict[str, str], configuration: Path) -> str:
+    extra = properties.get("spark.driver.extraClassPath", "")
+    return os.pathsep.join(filter(None, [extra, str(configuration), str(S3_JAR), str(SPARK_HOME / "jars" / "*")]))
+
+
+def _application(job: SparkSubmit | Hive, work_dir: Path) -> list[str]:
+    if isinstance(job, SparkSubmit):
+        main_class = ["--class", job.main_class] if job.main_class else []
+        return [*main_class, job.entry_point, *job.arguments]
+    query = job.query
+    if not query.startswith(("s3://", "s3a://", "s3n://")):
+        file = work_dir / "query.sql"
+        file.write_text(query, encoding="utf-8")
+        query = str(file)
+    initialise = ["-i", job.init_query_file] if job.init_query_file else []
+    return ["--class", _SQL_CLIENT, "spark-internal", *job.options, *initialise, "-f", query]
+
+
+def _environment(properties: dict[str, str], exported: dict[str, str], work_dir: Path) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    chosen = exported | {
+        key.removeprefix(_DRIVER_ENVIRONMENT): value
+        for key, value in properties.items()
+        if key.startswith(_DRIVER_ENVIRONMENT)
+    }
+    chosen.pop("JAVA_HOME", None)  # a folder of the service's image
+    python = chosen.get("PYSPARK_DRIVER_PYTHON") or chosen.get("PYSPARK_PYTHON")
+    # An interpreter of the job's own has no pyspark: SPARK_HOME lends it Spark's, which takes longer to import.
+    spark = {"SPARK_HOME": str(SPARK_HOME)} if python else {"PYSPARK_PYTHON": sys.executable}
+    return (
+        inherited
+        | {"SPARK_LOCAL_IP": _LOOPBACK, "TMPDIR": str(work_dir / "tmp"), "PYTHONUNBUFFERED": "1"}
+        | spark
+        | chosen
+    )
+
+
+def _write_properties(file: Path, properties: dict[str, str]) -> None:
+    """Write properties so that java.util.Properties reads them back unchanged."""
+    file.write_text("".join(f"{_escape(key)}={_escape(value)}\n" for key, value in properties.items()), "utf-8")
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"[\\=:#!\s]", lambda found: "\\" + _CONTROL.get(found[0], found[0]), text)
+
+
+_CONTROL = {"\n": "n", "\r": "r", "\t": "t", "\f": "f"}
+
+
+def _write_log_settings(file: Path, settings: dict[str, str]) -> None:
+    """Write Spark's log settings with those of the `spark-driver-log4j2` classification on top."""
+    _write_properties(file, _LOG_SETTINGS | settings)
+
+
+_LOG_SETTINGS = {
+    "rootLogger.level": "info",
+    "rootLogger.appenderRef.stdout.ref": "console",
+    "appender.console.type": "Console",
+    "appender.console.name": "console",
+    "appender.console.target": "SYSTEM_ERR",
+    "appender.console.layout.type": "PatternLayout",
+    "appender.console.layout.pattern": "%d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex",
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

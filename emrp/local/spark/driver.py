@@ -1,0 +1,89 @@
+"""One Spark driver: a process group of its own that runs one job in a folder of its own."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, Process
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emrp.local.spark.command import build_command
+from emrp.local.spark.job_driver import read_classifications, read_job_driver
+
+GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class DriverRequest:
+    """A job to run. `job_driver` and `configurations` are in the shape of StartJobRun.
+
+    `work_dir` must be empty or missing; `environment` holds the AWS endpoint, region and credentials.
+    """
+
+    application_id: str
+    job_run_id: str
+    name: str
+    job_driver: dict[str, Any]
+    work_dir: Path
+    configurations: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Driver:
+    """A started driver."""
+
+    def __init__(self, process: Process, work_dir: Path, ui_url: str | None) -> None:
+        self._process = process
+        self._work_dir = work_dir
+        self.pid = process.pid
+        self.ui_url = ui_url
+        self.stdout = work_dir / "stdout"
+        self.stderr = work_dir / "stderr"
+
+    async def wait(self) -> int:
+        """Return the exit code, 128 + n after signal n, when the driver and all that it started have ended."""
+        exit_code = await self._process.wait()
+        self._signal(signal.SIGKILL)  # Python workers that outlived their driver
+        await asyncio.to_thread(shutil.rmtree, self._work_dir / "tmp", ignore_errors=True)
+        return exit_code if exit_code >= 0 else 128 - exit_code
+
+    async def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Ask the driver to end, and make it end when it has not after the grace period."""
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._process.wait()
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+        await self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+async def start_driver(request: DriverRequest) -> Driver:
+    """Start the driver of a job; its output goes to `stdout` and `stderr` in its work folder.
+
+    Raises InvalidJobDriver for parameters that cannot be understood.
+    """
+    job = read_job_driver(request.job_driver)
+    classifications = read_classifications(request.configurations)
+    request.work_dir.mkdir(parents=True, exist_ok=True)
+    command = build_command(
+        job, classifications, name=request.name, work_dir=request.work_dir, environment=request.environment
+    )
+    with (request.work_dir / "stdout").open("wb") as stdout, (request.work_dir / "stderr").open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *command.arguments,
+            cwd=request.work_dir,
+            env=command.environment,
+            stdin=DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    return Driver(process, request.work_dir, command.ui_url)
