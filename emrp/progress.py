@@ -18,7 +18,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from emrp.follow import Picture
+from emrp.follow import Picture, RunFollower
 from emrp.history import Step
 
 _REFRESHES_PER_SECOND = 8
@@ -128,6 +128,14 @@ class RunProgress:
             return Text("✓", style="green")
         frame = self._spinner.render(time.monotonic())
         return frame if isinstance(frame, Text) else Text("…")
+
+
+def show_run(console: Console, follower: RunFollower, every_seconds: float) -> Picture:
+    """Show a run until it has ended, and return its last picture."""
+    with RunProgress(console) as progress:
+        for picture in follower.follow(every_seconds):
+            progress.show(picture)
+    return picture
 
 
 def _ended(steps: tuple[Step, ...], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Step]]:

@@ -1,0 +1,142 @@
+"""`emrp demo`, which is `make run`: the main job on this machine, from nothing to the e-mail."""
+
+import re
+import time
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from emrp import environment, sample_run
+from emrp.deployment import Deployment
+from emrp.errors import CommandError, RunFailedError
+from emrp.follow import Picture, RunFollower
+from emrp.local import lifecycle
+from emrp.progress import Stages, show_run
+from emrp.project import Project
+from emrp.sample_data import write_salaries
+from emrp.stack import Stack
+
+_FOLLOW_SECONDS = 0.2
+_RUN_STARTS_SECONDS = 30.0
+_EMAIL_SECONDS = 20.0
+_SHOWN_ROWS = 10
+_CONFIRMATION = re.compile(r"https?://\S+Action=ConfirmSubscription\S+")
+
+
+class Demo:
+    """One pass through the main job."""
+
+    def __init__(self, console: Console, stack_name: str) -> None:
+        self._console = console
+        self._stages = Stages(console)
+        self._project = Project.find()
+        self._stack_name = stack_name
+
+    def run(self, port: int, *, keep: bool) -> None:
+        """Do it all; raises RunFailedError unless the result and the e-mail are there.
+
+        Whatever happens, nothing is left running; with `keep` the local AWS stays unless it could not be set up.
+        """
+        with ExitStack() as at_the_end:
+            with self._stages.stage("Start AWS on this machine"):
+                local_aws = at_the_end.enter_context(lifecycle.start(port, detach=keep))
+                environment.use(local_aws.environment())
+            Deployment(self._project, self._stack_name, local=True).run(self._stages)
+            stack = Stack.describe(self._stack_name)
+            with self._stages.stage("Confirm the e-mail subscription, upload pipelines and programs"):
+                _confirm_subscription(local_aws)
+                self._project.upload(stack.bucket)
+            try:
+                self._run_pipeline(stack, local_aws)
+            finally:
+                if keep:
+                    at_the_end.pop_all()
+                    self._console.print(_how_to_go_on(local_aws, stack), markup=False, soft_wrap=True)
+
+    def _run_pipeline(self, stack: Stack, local_aws: lifecycle.LocalAws) -> None:
+        with TemporaryDirectory(prefix="emrp-demo-") as folder:
+            sample = Path(folder) / "salaries.csv"
+            with self._stages.stage("Upload the sample, wait for the run that it starts"):
+                write_salaries(sample)
+                upload = sample_run.upload_sample(stack, sample)
+                run_id = sample_run.find_run(stack, upload, _RUN_STARTS_SECONDS)
+            self._console.print(f"\n{upload.uri} started the run {run_id}:", markup=False, soft_wrap=True)
+            with self._stages.quiet_stage("Run the pipeline"):
+                picture = show_run(self._console, RunFollower(stack, run_id), _FOLLOW_SECONDS)
+            with self._stages.quiet_stage("Receive the e-mail"):
+                email = _wait_for_email(local_aws, run_id)
+            self._show_result(picture, sample)
+            self._show_email(email)
+            self._show_logs(picture)
+            self._console.print("\n[bold]Time[/bold]", self._stages.summary())
+            if not picture.succeeded:
+                raise RunFailedError(f"The run {picture.status.lower()}: the e-mail says why.")
+            if email is None:
+                raise RunFailedError(f"The run succeeded, but no e-mail about it came within {_EMAIL_SECONDS:.0f} s.")
+
+    def _show_result(self, picture: Picture, sample: Path) -> None:
+        if not picture.succeeded or picture.run is None or picture.run.output is None:
+            return
+        rows = sample_run.read_result(picture.run.output)
+        sample_run.check_result(rows, sample)
+        header, *body = rows
+        table = Table(title=f"Result in {picture.run.output}", title_justify="left", title_style="bold")
+        for position, name in enumerate(header):
+            table.add_column(name, justify="right" if position else "left")
+        for row in body[:_SHOWN_ROWS]:
+            table.add_row(*row)
+        self._console.print()
+        self._console.print(table)
+
+    def _show_email(self, email: dict[str, str] | None) -> None:
+        if email is not None:
+            title = f"E-mail to {email['to']}: {email['subject']}"
+            self._console.print(Panel(Text(email["body"].rstrip()), title=title, title_align="left"))
+
+    def _show_logs(self, picture: Picture) -> None:
+        folder = self._project.folder / ".local" / "last-run"
+        files = sample_run.save_logs(picture.jobs, folder)
+        self._console.print("\n[bold]Driver logs[/bold]")
+        for job in picture.jobs:
+            self._console.print(f"  {job.log_location}", markup=False, soft_wrap=True)
+        for file in files:
+            self._console.print(f"  copied to {file.relative_to(self._project.folder)}", markup=False, soft_wrap=True)
+
+
+def _confirm_subscription(local_aws: lifecycle.LocalAws) -> None:
+    """Open the link in the confirmation mail, as its reader would."""
+    for email in local_aws.inbox():
+        if link := _CONFIRMATION.search(email["body"]):
+            with urllib.request.urlopen(link.group(), timeout=10):  # noqa: S310 - our own server on 127.0.0.1
+                return
+    raise CommandError("SNS sent no mail to confirm the subscription.")
+
+
+def _wait_for_email(local_aws: lifecycle.LocalAws, run_id: str) -> dict[str, str] | None:
+    deadline = time.monotonic() + _EMAIL_SECONDS
+    while time.monotonic() < deadline:
+        for email in local_aws.inbox():
+            if run_id in email["body"]:
+                return email
+        time.sleep(0.1)  # the inbox has no signal for another process
+    return None
+
+
+def _how_to_go_on(local_aws: lifecycle.LocalAws, stack: Stack) -> str:
+    port, url = local_aws.port, local_aws.endpoint_url
+    return f"""
+AWS on this machine stays up at {url} (process {local_aws.pid}). To use it from a shell:
+  export AWS_ENDPOINT_URL={url} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 \\
+         AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  aws s3 cp another.csv s3://{stack.bucket}/landing/salaries/     starts another run
+  python -c "import boto3; print(boto3.client('s3').list_buckets()['Buckets'])"
+The emrp command is in .venv/bin and needs no exports:
+  .venv/bin/emrp --local --port {port} run salaries -p top=3
+  .venv/bin/emrp local inbox --port {port}     the e-mails; in a browser: {url}/_emrp/inbox
+  .venv/bin/emrp local down --port {port}      stop it"""
