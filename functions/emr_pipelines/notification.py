@@ -34,7 +34,7 @@ def _subject(run: Run) -> str:
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
     if run.cause:
         subject += ": " + " ".join(run.cause.split())
-    subject = subject.encode("ascii", "replace").decode()
+    subject = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in subject)
     return subject if len(subject) < _SUBJECT_LIMIT else subject[: _SUBJECT_LIMIT - 4] + "..."
 
 

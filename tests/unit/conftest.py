@@ -1,0 +1,173 @@
+"""What the unit tests share: DynamoDB and S3 of moto, stand-ins for the rest, and one planned run."""
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+# Read by the handlers when they are imported, as Lambda does.
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "BUCKET": "bucket",
+    "JOB_ROLE_ARN": "arn:aws:iam::123456789012:role/job",
+    "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:topic",
+    "PIPELINE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
+    "POWERTOOLS_METRICS_NAMESPACE": "EmrPipelines",
+    "POWERTOOLS_SERVICE_NAME": "emr-pipelines",
+    "RUN_RETENTION_DAYS": "90",
+    "RUN_TABLE": "runs",
+    "STACK_NAME": "emr-pipelines",
+}
+
+from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.plan_run import Stack, plan_run
+from emr_pipelines.run import Job
+
+from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions, FakeTopic
+
+ROOT = Path(__file__).parents[2]
+SALARIES = (ROOT / "pipelines" / "salaries.yaml").read_text()
+RUN_ID = "salaries-1"
+EXECUTION_ARN = f"arn:aws:states:us-east-1:123456789012:execution:emr-pipelines-pipeline:{RUN_ID}"
+
+
+def example_event(name: str) -> dict[str, Any]:
+    """Return one of the examples in events/."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    """An empty AWS account."""
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def record(aws: None) -> RunRecord:
+    """An empty run record."""
+    boto3.client("dynamodb").create_table(
+        TableName="runs",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    return RunRecord("runs")
+
+
+@pytest.fixture
+def s3(aws: None) -> Any:
+    """S3 with the bucket of the stack and the salaries pipeline in it."""
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    client.put_object(Bucket="bucket", Key="pipelines/salaries.yaml", Body=SALARIES)
+    return client
+
+
+@pytest.fixture
+def bucket(s3: Any) -> PipelineBucket:
+    """The bucket of the stack."""
+    return PipelineBucket("bucket")
+
+
+@pytest.fixture
+def stack() -> Stack:
+    """What the stack gives to a run."""
+    return Stack("emr-pipelines", "bucket", os.environ["JOB_ROLE_ARN"])
+
+
+@pytest.fixture
+def emr() -> FakeEmrServerless:
+    """EMR Serverless with nothing in it."""
+    return FakeEmrServerless()
+
+
+@pytest.fixture
+def step_functions() -> FakeStepFunctions:
+    """Step Functions that nobody has asked for anything."""
+    return FakeStepFunctions()
+
+
+@pytest.fixture
+def events() -> FakeDomainEvents:
+    """An event bus that nobody has used."""
+    return FakeDomainEvents()
+
+
+@pytest.fixture
+def topic() -> FakeTopic:
+    """A topic that nobody has used."""
+    return FakeTopic()
+
+
+@pytest.fixture
+def planned(record: RunRecord, bucket: PipelineBucket, stack: Stack) -> str:
+    """The id of a run of salaries that has been planned for an upload."""
+    run_input = example_event("plan_run.upload")["input"]
+    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, bucket=bucket, stack=stack)
+    return RUN_ID
+
+
+@pytest.fixture
+def submitted(planned: str, record: RunRecord, emr: FakeEmrServerless) -> Job:
+    """Its job, submitted as job run `run1` to the started application `app1`, with the token `token`."""
+    emr.applications["app1"] = "STARTED"
+    record.set_application_id(planned, "app1")
+    job = record.save_task_token(record.get_job(planned, "process"), "token", f"{EXECUTION_ARN}-inner")
+    emr.set_job_run("run1", "SUBMITTED")
+    return record.link_job_run(job, "app1", "run1")
+
+
+@dataclass
+class LambdaContext:
+    """What Lambda tells a handler about its invocation."""
+
+    function_name: str = "function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    aws_request_id: str = "59c1e1c3-4e52-4f4e-8d3b-3e4a0e5d1f10"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+@pytest.fixture
+def invoke(
+    monkeypatch: pytest.MonkeyPatch,
+    record: RunRecord,
+    bucket: PipelineBucket,
+    emr: FakeEmrServerless,
+    step_functions: FakeStepFunctions,
+    events: FakeDomainEvents,
+    topic: FakeTopic,
+) -> Callable[..., Any]:
+    """Call the handler of a function with an event (or an example's name), as Lambda would."""
+    gateways = {
+        "record": record,
+        "bucket": bucket,
+        "emr": emr,
+        "step_functions": step_functions,
+        "events": events,
+        "topic": topic,
+    }
+
+    def call(function: str, event: str | dict[str, Any]) -> Any:
+        module = importlib.import_module(f"{function}.app")
+        for name, gateway in gateways.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, gateway)
+        payload = example_event(f"{function}.{event}") if isinstance(event, str) else event
+        return module.handler(payload, LambdaContext())
+
+    return call

@@ -1,0 +1,152 @@
+"""Stand-ins for AWS that remember what they were asked, and fail when they are told to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emr_pipelines.domain_event import DomainEvent
+from emr_pipelines.errors import RequestRefusedError, ResourceMissingError
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.notification_topic import NotificationTopic
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.job_state import is_final
+
+
+@dataclass
+class FakeEmrServerless(EmrServerless):
+    """Applications and job runs whose states the test sets; each request can be made to fail once or for good."""
+
+    applications: dict[str, str] = field(default_factory=dict)
+    job_runs: dict[str, ObservedJobRun] = field(default_factory=dict)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def create_application(self, request: Mapping[str, Any], client_token: str) -> str:
+        self._note("create_application", request)
+        if client_token not in self.tokens:
+            self.tokens[client_token] = f"app{len(self.applications) + 1}"
+            self.applications[self.tokens[client_token]] = "CREATED"
+        return self.tokens[client_token]
+
+    def get_application(self, application_id: str) -> ObservedApplication:
+        self._note("get_application", application_id)
+        if application_id not in self.applications:
+            raise ResourceMissingError("GetApplication", "ResourceNotFoundException", application_id)
+        return ObservedApplication(application_id, self.applications[application_id], "")
+
+    def update_application(self, application_id: str, request: Mapping[str, Any], client_token: str) -> None:
+        self._note("update_application", request)
+
+    def start_application(self, application_id: str) -> None:
+        self._note("start_application", application_id)
+        self.applications[application_id] = "STARTING"
+
+    def stop_application(self, application_id: str) -> None:
+        self._note("stop_application", application_id)
+        if any(not is_final(job_run.state) for job_run in self.job_runs.values()):
+            raise RequestRefusedError("StopApplication", "ValidationException", "job runs are active")
+        self.applications[application_id] = "STOPPING"
+
+    def delete_application(self, application_id: str) -> None:
+        self._note("delete_application", application_id)
+        self.applications[application_id] = "TERMINATED"
+
+    def start_job_run(self, application_id: str, request: Mapping[str, Any], client_token: str) -> str:
+        self._note("start_job_run", request)
+        if client_token not in self.tokens:
+            job_run_id = f"run{len(self.job_runs) + 1}"
+            self.tokens[client_token] = job_run_id
+            self.set_job_run(job_run_id, "SUBMITTED", application_id=application_id)
+        return self.tokens[client_token]
+
+    def get_job_run(self, application_id: str, job_run_id: str) -> ObservedJobRun:
+        self._note("get_job_run", job_run_id)
+        if job_run_id not in self.job_runs:
+            raise ResourceMissingError("GetJobRun", "ResourceNotFoundException", job_run_id)
+        return self.job_runs[job_run_id]
+
+    def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
+        self._note("cancel_job_run", job_run_id)
+
+    def set_job_run(
+        self, job_run_id: str, state: str, *, second: int = 0, details: str | None = None, application_id: str = "app1"
+    ) -> ObservedJobRun:
+        """Let a job run have a state since `second` seconds after noon."""
+        at = f"2026-11-21T12:00:{second:02d}.000000Z"
+        self.job_runs[job_run_id] = ObservedJobRun(job_run_id, application_id, state, at, details, 1)
+        return self.job_runs[job_run_id]
+
+    def asked(self, operation: str) -> list[Any]:
+        """Return what an operation was called with."""
+        return [argument for name, argument in self.requests if name == operation]
+
+    def _note(self, operation: str, argument: object) -> None:
+        self.requests.append((operation, argument))
+        if operation in self.failures:
+            raise self.failures[operation]
+
+
+@dataclass
+class FakeStepFunctions(StepFunctions):
+    """Remembers executions and the answers to task tokens."""
+
+    executions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: list[tuple[str, str, str]] = field(default_factory=list)
+    heartbeats: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def start_execution(self, state_machine_arn: str, name: str, run_input: dict[str, Any]) -> bool:
+        if self.failure:
+            raise self.failure
+        is_new = name not in self.executions
+        self.executions.setdefault(name, run_input)
+        return is_new
+
+    def send_success(self, task_token: str, output: Mapping[str, Any]) -> None:
+        self._answer(task_token, "success", str(output))
+
+    def send_failure(self, task_token: str, error: type[Exception], cause: str) -> None:
+        self._answer(task_token, error.__name__, cause)
+
+    def send_heartbeat(self, task_token: str) -> None:
+        self.heartbeats.append(task_token)
+
+    def _answer(self, task_token: str, kind: str, text: str) -> None:
+        if self.failure:
+            raise self.failure
+        self.answers.append((task_token, kind, text))
+
+    @property
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Token and outcome of every answer."""
+        return [(token, kind) for token, kind, _ in self.answers]
+
+
+@dataclass
+class FakeDomainEvents(DomainEvents):
+    """Remembers what was published."""
+
+    published: list[DomainEvent] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def publish(self, event: DomainEvent) -> None:
+        if self.failure:
+            raise self.failure
+        self.published.append(event)
+
+    @property
+    def types(self) -> list[str]:
+        """The detail types in the order of publication."""
+        return [event.detail_type for event in self.published]
+
+
+@dataclass
+class FakeTopic(NotificationTopic):
+    """Remembers the notifications."""
+
+    sent: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+
+    def publish(self, subject: str, body: str, attributes: dict[str, str]) -> None:
+        self.sent.append((subject, body, attributes))

@@ -1,0 +1,124 @@
+"""Every run ends with the truth and leaves nothing behind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from emr_pipelines.errors import TransientError
+from emr_pipelines.gateways.run_record import RunRecord
+
+from tests.unit.conftest import RUN_ID, example_event
+from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless
+from tests.unit.test_launch_application import configure
+
+Invoke = Callable[..., Any]
+
+
+def end_job(record: RunRecord, state: str, details: str | None = None) -> None:
+    """Let the job of the run end."""
+    record.record_state(record.get_job(RUN_ID, "process"), state, "2026-11-21T12:00:59.000000Z", state_details=details)
+
+
+@pytest.mark.usefixtures("submitted")
+class TestCleanUp:
+    """The end of a run whose job was submitted."""
+
+    def test_clean_up_succeeds_when_every_job_did(
+        self, invoke: Invoke, record: RunRecord, events: FakeDomainEvents, emr: FakeEmrServerless
+    ) -> None:
+        end_job(record, "SUCCESS")
+
+        assert invoke("clean_up", "every_job_ended") == {"state": "SUCCEEDED", "error": "", "cause": ""}
+        assert events.types == ["Pipeline Run Succeeded"]
+        assert emr.requests == []
+
+    @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
+    def test_clean_up_fails_the_run_when_a_job_did_not_succeed(
+        self, invoke: Invoke, record: RunRecord, events: FakeDomainEvents, state: str
+    ) -> None:
+        end_job(record, state, "ExitCode: 1.")
+
+        answer = invoke("clean_up", "every_job_ended")
+
+        assert answer == {"state": "FAILED", "error": "JobFailedError", "cause": "Job process: ExitCode: 1."}
+        assert events.types == ["Pipeline Run Failed"]
+
+    def test_clean_up_cancels_and_fails_when_a_job_has_no_end(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord
+    ) -> None:
+        assert invoke("clean_up", "every_job_ended")["state"] == "FAILED"
+        assert emr.asked("cancel_job_run") == ["run1"]
+
+    @pytest.mark.parametrize(
+        ("event", "state", "error"),
+        [
+            ("execution_aborted", "CANCELLED", "RunCancelledError"),
+            ("execution_timed_out", "TIMED_OUT", "RunTimedOutError"),
+            ("execution_failed", "FAILED", "States.Runtime"),
+        ],
+    )
+    def test_clean_up_ends_the_run_when_its_execution_died(
+        self, invoke: Invoke, emr: FakeEmrServerless, event: str, state: str, error: str
+    ) -> None:
+        answer = invoke("clean_up", event)
+
+        assert (answer["state"], answer["error"]) == (state, error)
+        assert emr.asked("cancel_job_run") == ["run1"]
+
+    def test_clean_up_keeps_the_first_end_when_it_is_repeated(
+        self, invoke: Invoke, record: RunRecord, events: FakeDomainEvents
+    ) -> None:
+        end_job(record, "FAILED", "ExitCode: 1.")
+        first = invoke("clean_up", "every_job_ended")
+
+        assert invoke("clean_up", "execution_failed") == first
+        assert events.types == ["Pipeline Run Failed"]
+
+    def test_clean_up_announces_the_end_when_it_was_interrupted_before(
+        self, invoke: Invoke, record: RunRecord, events: FakeDomainEvents
+    ) -> None:
+        end_job(record, "SUCCESS")
+        events.failure = TransientError("PutEvents")
+        with pytest.raises(TransientError):
+            invoke("clean_up", "every_job_ended")
+        events.failure = None
+        invoke("clean_up", "every_job_ended")
+
+        assert events.types == ["Pipeline Run Succeeded"]
+
+    def test_clean_up_deletes_the_application_when_it_is_transient(
+        self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless
+    ) -> None:
+        configure(record, "transient")
+        emr.set_job_run("run1", "SUCCESS", second=50)
+        end_job(record, "SUCCESS")
+        invoke("clean_up", "every_job_ended")
+        assert emr.applications["app1"] == "STOPPING"
+
+        emr.applications["app1"] = "STOPPED"
+        invoke("handle_state_change", "application_stopped")
+        assert emr.applications["app1"] == "TERMINATED"
+
+    def test_clean_up_deletes_the_application_when_its_last_job_run_is_cancelled(
+        self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless
+    ) -> None:
+        configure(record, "transient")
+        invoke("clean_up", "execution_aborted")
+        assert emr.applications["app1"] == "STARTED"  # EMR refuses to stop it while the job run is being cancelled
+
+        emr.set_job_run("run1", "CANCELLED", second=50)
+        event = example_event("handle_state_change.job_run_failed")
+        event["detail"]["state"] = "CANCELLED"
+        invoke("handle_state_change", event)
+
+        assert emr.applications["app1"] == "STOPPING"
+
+
+def test_clean_up_records_the_run_when_nobody_did(invoke: Invoke, record: RunRecord) -> None:
+    answer = invoke("clean_up", "pipeline_refused")
+
+    assert answer["error"] == "InvalidPipelineError"
+    assert answer["cause"] == "pipelines/salaries.yaml has 1 problem:\n- line 2: jobs: is missing"
+    run = record.get_run(RUN_ID)
+    assert run is not None
+    assert (run.state, run.pipeline) == ("FAILED", "salaries")

@@ -1,0 +1,102 @@
+"""People get one notification for each end of a run, and it says why."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.notification import run_ended
+from emr_pipelines.run import Job, Run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.conftest import RUN_ID
+from tests.unit.fakes import FakeTopic
+
+Invoke = Callable[..., Any]
+
+RUN = Run(
+    run_id="salaries-1",
+    pipeline="salaries",
+    execution_arn="arn",
+    started_at="2026-11-21T12:00:00.000000Z",
+    ended_at="2026-11-21T12:01:05.500000Z",
+    state="FAILED",
+    trigger={"type": "upload", "uri": "s3://bucket/landing/salaries/a.csv"},
+    parameters={"top": 10},
+    error="JobFailedError",
+    cause="Job process: Job failed, please check complete logs in configured logging destination. ExitCode: 1.",
+    output="s3://bucket/output/salaries/salaries-1",
+)
+JOB = Job(
+    run_id="salaries-1",
+    pipeline="salaries",
+    name="process",
+    position=0,
+    request={},
+    state="FAILED",
+    application_id="app1",
+    job_run_id="run1",
+    states=[{"state": "SUBMITTED", "at": "2026-11-21T12:00:10.000000Z"}],
+    ended_at="2026-11-21T12:01:00.000000Z",
+    state_details="Job failed. ExitCode: 1. Last few exceptions: ValueError: salary is not a number",
+    log_uri="s3://bucket/logs/",
+)
+
+
+@pytest.mark.usefixtures("submitted")
+class TestNotify:
+    """The end of a run that was recorded."""
+
+    def test_notify_sends_one_notification_when_an_event_comes_twice(
+        self, invoke: Invoke, record: RunRecord, topic: FakeTopic
+    ) -> None:
+        record.end_run(RUN_ID, "FAILED", "JobFailedError", "Job process: ExitCode: 1.")
+        for _ in range(2):
+            invoke("notify", "pipeline_run_failed")
+
+        ((subject, _, attributes),) = topic.sent
+        assert subject == "salaries failed: Job process: ExitCode: 1."
+        assert attributes == {"pipeline": "salaries", "state": "FAILED"}
+
+    def test_notify_is_silent_when_the_pipeline_does_not_ask_for_this_end(
+        self, invoke: Invoke, record: RunRecord, topic: FakeTopic
+    ) -> None:
+        run = record.get_run(RUN_ID)
+        assert run is not None
+        record.save_plan(replace(run, notify_on=["FAILED"]), [])
+        record.end_run(RUN_ID, "SUCCEEDED", None, None)
+        invoke("notify", "pipeline_run_succeeded")
+
+        assert topic.sent == []
+
+
+def test_run_ended_says_which_job_failed_why_and_where_the_log_is() -> None:
+    body = run_ended(RUN, [JOB]).body
+
+    assert body.startswith("Why\n  Job process: Job failed, please check")
+    assert "ValueError: salary is not a number" in " ".join(body.split())
+    assert "s3://bucket/logs/applications/app1/jobs/run1/SPARK_DRIVER/" in body
+    assert "process                  FAILED         50.0 s" in body
+    assert "Duration   1 min 5 s" in body
+    assert "Result" not in body
+
+
+def test_run_ended_fits_on_a_screen_and_names_the_result_when_the_run_succeeded() -> None:
+    run = replace(RUN, state="SUCCEEDED", error=None, cause=None)
+    notification = run_ended(run, [replace(JOB, state="SUCCESS", state_details=None)])
+
+    assert notification.subject == "salaries succeeded"
+    assert "Result\n  s3://bucket/output/salaries/salaries-1/\n" in notification.body
+    assert "Why" not in notification.body
+    assert len(notification.body.splitlines()) <= 24
+
+
+@given(st.text(), st.sampled_from(["FAILED", "SUCCEEDED", "CANCELLED", "TIMED_OUT"]))
+def test_run_ended_gives_sns_a_subject_that_it_takes(cause: str, state: str) -> None:
+    subject = run_ended(replace(RUN, cause=cause or None, state=state), []).subject
+
+    assert 0 < len(subject) < 100
+    assert subject.isascii()
+    assert subject.isprintable()
