@@ -105,15 +105,15 @@ class FakeStepFunctions(StepFunctions):
         return is_new
 
     def send_success(self, task_token: str, output: Mapping[str, Any]) -> None:
-        self._answer(task_token, "success", str(output))
+        self._remember(task_token, "success", str(output))
 
     def send_failure(self, task_token: str, error: type[Exception], cause: str) -> None:
-        self._answer(task_token, error.__name__, cause)
+        self._remember(task_token, error.__name__, cause)
 
     def send_heartbeat(self, task_token: str) -> None:
         self.heartbeats.append(task_token)
 
-    def _answer(self, task_token: str, kind: str, text: str) -> None:
+    def _remember(self, task_token: str, kind: str, text: str) -> None:
         if self.failure:
             raise self.failure
         self.answers.append((task_token, kind, text))

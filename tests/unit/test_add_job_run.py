@@ -45,7 +45,12 @@ class TestAddJobRun:
         assert list(emr.job_runs) == ["run1"]
 
     def test_add_job_run_ends_the_job_when_it_ended_before_the_link_was_written(
-        self, invoke: Invoke, emr: FakeEmrServerless, step_functions: FakeStepFunctions, record: RunRecord
+        self,
+        invoke: Invoke,
+        emr: FakeEmrServerless,
+        step_functions: FakeStepFunctions,
+        record: RunRecord,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         start = emr.start_job_run
 
@@ -56,7 +61,7 @@ class TestAddJobRun:
             assert step_functions.answers == []
             return job_run_id
 
-        emr.start_job_run = start_and_end  # type: ignore[method-assign]
+        monkeypatch.setattr(emr, "start_job_run", start_and_end)
         invoke("add_job_run", "job")
 
         assert step_functions.answers == [(TOKEN, "JobFailedError", "Job process: Job failed. ExitCode: 1.")]
