@@ -51,7 +51,9 @@ def _after(step: Step, kind: str, event: Mapping[str, Any]) -> Step:
     if kind.endswith("StateExited"):
         return replace(step, ended_at=event["timestamp"])
     if kind.startswith("Execution"):
-        return replace(step, ended_at=step.ended_at or event["timestamp"])
+        if step.ended_at:
+            return step
+        return replace(step, ended_at=event["timestamp"], failed=kind.endswith(_ENDINGS))
     if kind.endswith(_ENDINGS):
         details: Mapping[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
         return replace(step, failed=True, detail=details.get("error", ""))

@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from emrp import cli, environment
+from emrp.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE, CommandError, RunFailedError, UsageError
+from emrp.stack import Stack
+
+OUTPUTS = {
+    "BucketName": "bucket",
+    "PipelineStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
+    "RunTableName": "runs",
+    "NotificationTopicArn": "topic",
+    "TriggerDeadLetterQueueUrl": "queue",
+}
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run the command line in this process: arguments -> exit code, what it printed, what it complained."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["emrp", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, printed.out, printed.err
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with mock.patch.dict(os.environ):
+        yield run
+
+
+class FakeAws:
+    """CloudFormation with one stack, and Step Functions that remembers what was started."""
+
+    def __init__(self) -> None:
+        self.outputs = dict(OUTPUTS)
+        self.started: list[dict[str, Any]] = []
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if StackName != "emr-pipelines":
+            message = f"Stack with id {StackName} does not exist"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
+        outputs = [{"OutputKey": name, "OutputValue": value} for name, value in self.outputs.items()]
+        return {"Stacks": [{"StackStatus": "CREATE_IN_PROGRESS", "Outputs": outputs}]}
+
+    def start_execution(self, **request: Any) -> None:
+        self.started.append(request)
+
+
+@pytest.fixture
+def fake_aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+    fake = FakeAws()
+    monkeypatch.setattr(boto3, "client", lambda _: fake)
+    return fake
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["watch"], ["deploy"], ["demo"], ["local"], ["local", "up"]])
+def test_help_is_printed_when_it_is_asked_for(command: list[str], emrp: Command) -> None:
+    code, printed, _ = emrp(*command, "--help")
+
+    assert (code, "Usage:" in printed) == (0, True)
+
+
+def test_exit_codes_are_documented_when_help_is_asked_for(emrp: Command) -> None:
+    _, printed, _ = emrp("--help")
+
+    assert "Exit codes: 0" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["watch"],
+        ["run", "salaries", "--parameter", "top"],
+        ["run", "salaries", "-p", "=5"],
+        ["--local", "--profile", "work", "run", "salaries"],
+    ],
+)
+def test_exit_code_is_2_when_the_usage_is_wrong(arguments: list[str], emrp: Command) -> None:
+    code, _, complaint = emrp(*arguments)
+
+    assert code == EXIT_USAGE
+    assert complaint
+    assert "Traceback" not in complaint
+
+
+def test_exit_code_is_3_when_the_stack_is_missing(fake_aws: FakeAws, emrp: Command) -> None:
+    code, _, complaint = emrp("--stack", "other", "run", "salaries")
+
+    assert code == EXIT_ENVIRONMENT
+    assert complaint.startswith('There is no stack "other" in this account and region: deploy it with `emrp deploy`')
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (CommandError("The disk is full."), 3, "The disk is full."),
+        (UsageError("No."), 2, "No."),
+        (RunFailedError("It failed."), 1, "It failed."),
+        (NoCredentialsError(), 3, "Log in, or name a profile with --profile, or use --local"),
+        (KeyboardInterrupt(), EXIT_INTERRUPTED, ""),
+    ],
+)
+def test_sentence_and_exit_code_are_given_when_a_command_fails(
+    error: BaseException, code: int, sentence: str, emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "describe", mock.Mock(side_effect=error))
+
+    ended, _, complaint = emrp("run", "salaries")
+
+    assert ended == code
+    assert complaint.startswith(sentence)
+    assert "Traceback" not in complaint
+
+
+def test_run_starts_an_execution_when_it_is_not_followed(fake_aws: FakeAws, emrp: Command) -> None:
+    code, printed, _ = emrp("run", "salaries", "-p", "top=5", "-p", "day=2026-11-21", "--no-follow", "--json")
+
+    (request,) = fake_aws.started
+    assert code == 0
+    assert json.loads(request["input"]) == {"pipeline": "salaries", "parameters": {"top": 5, "day": "2026-11-21"}}
+    assert json.loads(printed)["runId"] == request["name"]
+    assert request["stateMachineArn"] == OUTPUTS["PipelineStateMachineArn"]
+
+
+def test_stack_is_described_by_its_outputs_when_it_is_deployed(fake_aws: FakeAws) -> None:
+    assert Stack.describe("emr-pipelines") == Stack("emr-pipelines", *OUTPUTS.values())
+
+
+def test_stack_is_refused_when_it_has_no_outputs_yet(fake_aws: FakeAws) -> None:
+    fake_aws.outputs.clear()
+
+    with pytest.raises(CommandError, match="is CREATE_IN_PROGRESS and has no output 'BucketName'"):
+        Stack.describe("emr-pipelines")
+
+
+def test_foreign_settings_are_dropped_when_an_environment_is_used() -> None:
+    with mock.patch.dict(os.environ, {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "secret"}):
+        environment.use({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+
+        assert {name for name in os.environ if name.startswith("AWS_")} == {"AWS_ENDPOINT_URL"}
+
+
+def test_boto3_learns_the_region_when_only_aws_region_is_set() -> None:
+    with mock.patch.dict(os.environ, {"AWS_REGION": "eu-west-1"}):
+        os.environ.pop("AWS_DEFAULT_REGION")
+        environment.use_account(profile=None, region=None)
+
+        assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"
