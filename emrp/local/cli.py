@@ -66,9 +66,7 @@ def status(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
     """Say whether the local AWS runs; exit code 1 when it does not."""
     local_aws = _find(port)
     if as_json:
-        typer.echo(
-            json.dumps({"running": False, "port": port} if local_aws is None else _describe(local_aws))
-        )
+        typer.echo(json.dumps({"running": False, "port": port} if local_aws is None else _describe(local_aws)))
     elif local_aws is None:
         _console.print(f"No local AWS runs on port {port}. Start it with: emrp local up --port {port}")
     else:
@@ -90,9 +88,7 @@ def inbox(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
         _console.print("No messages yet.")
     else:
         for email in emails:
-            headers = "\n".join(
-                f"{name.capitalize()}: {email[name]}" for name in ("date", "from", "to", "subject")
-            )
+            headers = "\n".join(f"{name.capitalize()}: {email[name]}" for name in ("date", "from", "to", "subject"))
             _console.print(f"{headers}\n\n{email['body']}\n", markup=False)
 
 

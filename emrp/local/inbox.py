@@ -43,9 +43,7 @@ class Inbox:
 
     def deliver(self, *, to: str, sender: str, subject: str, body: str) -> Email:
         """Add a message that has just arrived."""
-        email = Email(
-            str(uuid4()), to, sender, subject, datetime.now(UTC).isoformat(timespec="seconds"), body
-        )
+        email = Email(str(uuid4()), to, sender, subject, datetime.now(UTC).isoformat(timespec="seconds"), body)
         with self._lock:
             self._emails.append(email)
             with self._file.open("a", encoding="utf-8") as lines:
@@ -85,6 +83,4 @@ def as_page(emails: list[Email]) -> str:
 def _as_article(email: Email) -> str:
     body = _LINK.sub(lambda link: f'<a href="{link[0]}">{link[0]}</a>', html.escape(email.body))
     envelope = html.escape(f"{email.date} · from {email.sender} to {email.to}")
-    return (
-        f"<article><h2>{html.escape(email.subject)}</h2><small>{envelope}</small><pre>{body}</pre></article>"
-    )
+    return f"<article><h2>{html.escape(email.subject)}</h2><small>{envelope}</small><pre>{body}</pre></article>"

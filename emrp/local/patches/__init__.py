@@ -1,13 +1,25 @@
 """What ministack does differently from AWS, put right from outside, one module per service (or theme of one)."""
 
 from emrp.local.inbox import Inbox
-from emrp.local.patches import lambda_svc, sns, stepfunctions_branches, stepfunctions_execution, stepfunctions_task
+from emrp.local.patches import (
+    eventbridge,
+    lambda_svc,
+    sns,
+    stepfunctions_branches,
+    stepfunctions_definition,
+    stepfunctions_execution,
+    stepfunctions_start,
+    stepfunctions_task,
+)
 
 
 def install(inbox: Inbox) -> None:
     """Apply every patch, or fail with the first anchor that this ministack does not have."""
     sns.install(inbox)
     lambda_svc.install()
+    eventbridge.install()
+    stepfunctions_definition.install()
+    stepfunctions_start.install()
     stepfunctions_execution.install()
     stepfunctions_task.install()
     stepfunctions_branches.install()

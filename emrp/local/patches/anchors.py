@@ -46,7 +46,7 @@ def edit(module: ModuleType, name: str, *changes: tuple[str, str], **helpers: ob
     module.__dict__.update(helpers)
     namespace: dict[str, object] = {}
     exec(compile(source, filename, "exec"), module.__dict__, namespace)  # noqa: S102 -- text of this repository
-    setattr(owner, attribute, namespace[attribute])
+    setattr(owner, attribute, namespace[function.__name__])
 
 
 def changed_text(label: str, text: str, *changes: tuple[str, str]) -> str:

@@ -1,0 +1,53 @@
+"""EventBridge: events that a target does not take are not lost.
+
+ministack invokes a Lambda target once, whatever comes of it, and knows no dead-letter queue of a target. Here the
+function is invoked asynchronously as Lambda does it (two retries, then its own dead-letter queue or failure
+destination), and an event whose target does not exist goes to the dead-letter queue of the rule's target.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.arn import ArnParseError, parse_arn
+from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+
+from emrp.local.patches.anchors import edit, replace
+
+_THREAD_PER_EVENT = """    threading.Thread(
+        target=lambda_svc._execute_function_with_config_scope, args=(exec_record, event), daemon=True
+    ).start()
+"""
+_EXISTS: dict[str, Callable[[str], object]] = {
+    "lambda": lambda arn: lambda_svc._get_func_record_for_ref(arn)[0],
+    "sqs": sqs._queue_by_arn,
+    "sns": sns._topic_by_arn_any_scope,
+    "states": stepfunctions._resolve_state_machine_arn,
+}
+
+
+def install() -> None:
+    """Retry failed targets, or keep what they did not take."""
+    edit(
+        eventbridge,
+        "_dispatch_to_lambda",
+        (_THREAD_PER_EVENT, "    lambda_svc.invoke_async_with_retry(exec_record, event)\n"),
+    )
+    replace(eventbridge, "_invoke_target", "550e304af080", _with_dead_letters)
+
+
+def _with_dead_letters(invoke: Callable[..., None]) -> Callable[..., None]:
+    def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
+        if _exists(target["Arn"]):
+            invoke(target, event, rule, view)
+        elif queue := target.get("DeadLetterConfig", {}).get("Arn"):
+            invoke({**target, "Arn": queue}, event, rule, view)
+
+    return invoke_target
+
+
+def _exists(arn: str) -> bool:
+    try:
+        find = _EXISTS.get(parse_arn(arn).service)
+    except ArnParseError:
+        return False
+    return find is None or bool(find(arn))
