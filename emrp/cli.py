@@ -14,6 +14,7 @@ from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
 from emrp import environment
+from emrp.demo import Demo
 from emrp.deployment import Deployment
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_RUN_FAILED, CommandError, UsageError
 from emrp.follow import Picture, RunFollower, execution_arn
@@ -22,6 +23,7 @@ from emrp.local.cli import local_app
 from emrp.local.lifecycle import LocalAwsError
 from emrp.progress import Stages, show_run
 from emrp.project import Project
+from emrp.smoke import Smoke, estimate
 from emrp.stack import Stack
 
 _HINTS: dict[type[Exception], str] = {
@@ -84,10 +86,6 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local AWS up afterwards.")] = False,
 ) -> None:
     """Run the main job on this machine: a file lands, Spark runs, a result and an e-mail come out."""
-    try:
-        from emrp.demo import Demo  # noqa: PLC0415 - the only command that needs the extra `local`
-    except ImportError as error:
-        raise CommandError(f"{error}: run `make setup`, or pip install 'emr-pipelines[local]'.") from error
     Demo(_console(), context.ensure_object(Target).stack_name).run(port, keep=keep)
 
 
@@ -104,9 +102,7 @@ def deploy(
     target: Target = context.obj
     deployment = Deployment(Project.find(), target.stack_name, target.local, _pairs(parameter))
     if not yes and not target.local:
-        account = boto3.client("sts").get_caller_identity()["Account"]
-        where = f"account {account}, region {boto3.client('sts').meta.region_name}"
-        typer.confirm(f"Deploy the stack {target.stack_name} to {where}?", abort=True, err=as_json)
+        typer.confirm(f"Deploy the stack {target.stack_name} to {_where()}?", abort=True, err=as_json)
     stages = Stages(_console(quiet=as_json))
     deployment.run(stages)
     stack = Stack.describe(target.stack_name)
@@ -158,6 +154,22 @@ def watch(
     """Show a run until it has ended; also one that ended before."""
     target: Target = context.obj
     _follow(target, Stack.describe(target.stack_name), run_id, as_json=as_json)
+
+
+@app.command()
+def smoke(context: typer.Context, yes: Yes = False) -> None:
+    """Run the main job in a real account in a stack of its own, check its result, and delete everything again."""
+    target: Target = context.obj
+    test = Smoke(_console(), local=target.local)
+    typer.echo(f"This deploys the stack {test.stack_name} to {_where()} and deletes it again. {estimate()}")
+    if not yes:
+        typer.confirm("Go on?", abort=True)
+    test.run()
+
+
+def _where() -> str:
+    sts = boto3.client("sts")
+    return f"account {sts.get_caller_identity()['Account']}, region {sts.meta.region_name}"
 
 
 def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None:

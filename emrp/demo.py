@@ -4,28 +4,23 @@ import re
 import time
 import urllib.request
 from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from emrp import environment, sample_run
+from emrp import environment
 from emrp.deployment import Deployment
 from emrp.errors import CommandError, RunFailedError
-from emrp.follow import Picture, RunFollower
+from emrp.follow import Picture
 from emrp.local import lifecycle
-from emrp.progress import Stages, show_run
+from emrp.progress import Stages
 from emrp.project import Project
-from emrp.sample_data import write_salaries
+from emrp.sample_run import Pace, run_sample, save_logs
 from emrp.stack import Stack
 
-_FOLLOW_SECONDS = 0.2
-_RUN_STARTS_SECONDS = 30.0
+_PACE = Pace(run_starts_seconds=30, look_seconds=0.2)
 _EMAIL_SECONDS = 20.0
-_SHOWN_ROWS = 10
 _CONFIRMATION = re.compile(r"https?://\S+Action=ConfirmSubscription\S+")
 
 
@@ -60,39 +55,17 @@ class Demo:
                     self._console.print(_how_to_go_on(local_aws, stack), markup=False, soft_wrap=True)
 
     def _run_pipeline(self, stack: Stack, local_aws: lifecycle.LocalAws) -> None:
-        with TemporaryDirectory(prefix="emrp-demo-") as folder:
-            sample = Path(folder) / "salaries.csv"
-            with self._stages.stage("Upload the sample, wait for the run that it starts"):
-                write_salaries(sample)
-                upload = sample_run.upload_sample(stack, sample)
-                run_id = sample_run.find_run(stack, upload, _RUN_STARTS_SECONDS)
-            self._console.print(f"\n{upload.uri} started the run {run_id}:", markup=False, soft_wrap=True)
-            with self._stages.quiet_stage("Run the pipeline"):
-                picture = show_run(self._console, RunFollower(stack, run_id), _FOLLOW_SECONDS)
-            with self._stages.quiet_stage("Receive the e-mail"):
-                email = _wait_for_email(local_aws, run_id)
-            self._show_result(picture, sample)
-            self._show_email(email)
-            self._show_logs(picture)
-            self._console.print("\n[bold]Time[/bold]", self._stages.summary())
-            if not picture.succeeded:
-                raise RunFailedError(f"The run {picture.status.lower()}: the e-mail says why.")
-            if email is None:
-                raise RunFailedError(f"The run succeeded, but no e-mail about it came within {_EMAIL_SECONDS:.0f} s.")
-
-    def _show_result(self, picture: Picture, sample: Path) -> None:
-        if not picture.succeeded or picture.run is None or picture.run.output is None:
-            return
-        rows = sample_run.read_result(picture.run.output)
-        sample_run.check_result(rows, sample)
-        header, *body = rows
-        table = Table(title=f"Result in {picture.run.output}", title_justify="left", title_style="bold")
-        for position, name in enumerate(header):
-            table.add_column(name, justify="right" if position else "left")
-        for row in body[:_SHOWN_ROWS]:
-            table.add_row(*row)
-        self._console.print()
-        self._console.print(table)
+        picture = run_sample(self._stages, stack, _PACE)
+        with self._stages.quiet_stage("Receive the e-mail"):
+            email = _wait_for_email(local_aws, picture.run_id)
+        self._show_email(email)
+        self._show_logs(picture)
+        self._console.print("\n[bold]Time[/bold]")
+        self._console.print(self._stages.summary())
+        if not picture.succeeded:
+            raise RunFailedError(f"The run {picture.status.lower()}: the e-mail says why.")
+        if email is None:
+            raise RunFailedError(f"The run succeeded, but no e-mail about it came within {_EMAIL_SECONDS:.0f} s.")
 
     def _show_email(self, email: dict[str, str] | None) -> None:
         if email is not None:
@@ -101,7 +74,7 @@ class Demo:
 
     def _show_logs(self, picture: Picture) -> None:
         folder = self._project.folder / ".local" / "last-run"
-        files = sample_run.save_logs(picture.jobs, folder)
+        files = save_logs(picture.jobs, folder)
         self._console.print("\n[bold]Driver logs[/bold]")
         for job in picture.jobs:
             self._console.print(f"  {job.log_location}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ What the user's samconfig.toml says stays in force: parameters given on SAM's co
 `parameter_overrides`, so they are read from there and passed on.
 """
 
+import json
 import os
 import shlex
 import signal
@@ -39,7 +40,10 @@ class Deployment:
 
     def run(self, stages: Stages) -> None:
         """Build and deploy; raises CommandError with the end of SAM's output."""
-        overrides = ["--parameter-overrides", *(f"{name}={value}" for name, value in self.all_parameters().items())]
+        overrides = [
+            "--parameter-overrides",
+            *(f"{name}={json.dumps(value)}" for name, value in self.all_parameters().items()),
+        ]
         with stages.stage("Build the functions (sam build)") as status:
             self._sam(["build", "--cached", "--parallel", *overrides], status)
         with stages.stage("Deploy the stack (sam deploy)") as status:

@@ -12,17 +12,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
 from emr_pipelines.run import Job
+from rich.table import Table
 
 from emrp.errors import RunFailedError
+from emrp.follow import Picture, RunFollower
+from emrp.progress import Stages, show_run
 from emrp.stack import Stack
 
 KEY = "landing/salaries/salaries.csv"
 _HEADER = ["job_title", "maximum_salary", "minimum_salary", "count"]
+_SHOWN_ROWS = 10
 _SECONDS_BETWEEN_LOOKS = 0.25
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast things are expected to go: quick on this machine, unhurried in the cloud."""
+
+    run_starts_seconds: float
+    look_seconds: float
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,31 @@ def find_run(stack: Stack, upload: Upload, within_seconds: float) -> str:
         f"The upload of {upload.uri} started no run within {within_seconds:.0f} seconds: look at the log of the "
         f"function start_pipeline and at the dead-letter queue {stack.trigger_dead_letter_queue_url}."
     )
+
+
+def run_sample(stages: Stages, stack: Stack, pace: Pace) -> Picture:
+    """Upload the sample, follow the run that it starts to its end, and show its result.
+
+    Raises RunFailedError when no run starts, or when one succeeds with a wrong result or none.
+    """
+    from emrp.sample_data import write_salaries  # noqa: PLC0415
+
+    console = stages.console
+    with TemporaryDirectory(prefix="emrp-") as folder:
+        sample = Path(folder) / "salaries.csv"
+        with stages.stage("Upload the sample, find the run that it starts"):
+            write_salaries(sample)
+            upload = upload_sample(stack, sample)
+            run_id = find_run(stack, upload, pace.run_starts_seconds)
+        console.print(f"\n{upload.uri} started the run {run_id}", markup=False, soft_wrap=True)
+        with stages.quiet_stage("Run the pipeline"):
+            picture = show_run(console, RunFollower(stack, run_id), pace.look_seconds)
+        if picture.succeeded and picture.run and picture.run.output:
+            rows = read_result(picture.run.output)
+            check_result(rows, sample)
+            console.print(f"\n[bold]Result[/bold] in {picture.run.output}", soft_wrap=True)
+            console.print(_as_table(rows))
+    return picture
 
 
 def read_result(output: str) -> list[list[str]]:
@@ -120,3 +158,13 @@ def _objects(uri: str, suffix: str) -> Iterator[tuple[str, bytes]]:
         for item in page.get("Contents", []):
             if item["Key"].endswith(suffix):
                 yield item["Key"], s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+
+
+def _as_table(rows: Sequence[Sequence[str]]) -> Table:
+    header, *body = rows
+    table = Table()
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position else "left")
+    for row in body[:_SHOWN_ROWS]:
+        table.add_row(*row)
+    return table

@@ -50,8 +50,8 @@ def test_sam_builds_and_deploys_with_all_parameters(project: Project) -> None:
 
     build, deploy = (project.folder / "calls").read_text().splitlines()
     overrides = (
-        f"--parameter-overrides NotificationEmail=b@example.com Architecture={this_architecture()} "
-        f"PythonRuntime={this_runtime()} HeartbeatSeconds=5 0"
+        f'--parameter-overrides NotificationEmail="b@example.com" Architecture="{this_architecture()}" '
+        f'PythonRuntime="{this_runtime()}" HeartbeatSeconds="5" 0'
     )
     assert build == f"build --config-env local --cached --parallel {overrides}"
     assert deploy.startswith("deploy --config-env local --stack-name stack --no-confirm-changeset")
