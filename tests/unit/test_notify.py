@@ -75,12 +75,18 @@ class TestNotify:
 def test_run_ended_says_which_job_failed_why_and_where_the_log_is() -> None:
     body = run_ended(RUN, [JOB]).body
 
-    assert body.startswith("Why\n  Job process: Job failed, please check")
+    assert body.startswith("Why process failed\n  Job failed. ExitCode: 1.")
     assert "ValueError: salary is not a number" in " ".join(body.split())
     assert "s3://bucket/logs/applications/app1/jobs/run1/SPARK_DRIVER/" in body
     assert "process                  FAILED         50.0 s" in body
     assert "Duration   1 min 5 s" in body
     assert "Result" not in body
+
+
+def test_run_ended_gives_the_first_error_when_no_job_failed() -> None:
+    body = run_ended(replace(RUN, cause="pipelines/salaries.yaml has 1 problem:\n- jobs: is missing"), []).body
+
+    assert body.startswith("Why\n  pipelines/salaries.yaml has 1 problem:\n  - jobs: is missing\n\nRun ")
 
 
 def test_run_ended_fits_on_a_screen_and_names_the_result_when_the_run_succeeded() -> None:

@@ -1,0 +1,116 @@
+"""The stack of this project, deployed with the SAM CLI on the local AWS of the tests."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rich.console import Console
+
+from emrp.deployment import Deployment
+from emrp.progress import Stages
+from emrp.project import Project
+from emrp.stack import Stack
+from tests.local.conftest import LocalAwsUnderTest, eventually
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS = 90.0
+
+PIPELINE = """\
+name: {name}
+triggers:
+  uploads: [{{prefix: landing/{name}/}}]
+application:
+  releaseLabel: emr-7.9.0
+  type: SPARK
+  lifecycle: {lifecycle}
+jobs:
+  - name: only
+    jobDriver:
+      sparkSubmit: {{entryPoint: "s3://{{{{ stack.bucket }}}}/jobs/{name}.py", entryPointArguments: ["{{{{ trigger.uri }}}}"]}}
+"""
+
+
+@dataclass(frozen=True)
+class DeployedStack:
+    """A deployed stack and what its tests do with it."""
+
+    aws: LocalAwsUnderTest
+    stack: Stack
+
+    def put(self, key: str, body: str) -> None:
+        """Put an object into the bucket of the stack."""
+        self.aws.client("s3").put_object(Bucket=self.stack.bucket, Key=key, Body=body.encode())
+
+    def add_pipeline(self, source: str, lifecycle: str = "shared") -> str:
+        """Add a pipeline of one job with the given program; returns its name."""
+        name = f"test-{uuid4().hex[:8]}"
+        self.put(f"jobs/{name}.py", source)
+        self.put(f"pipelines/{name}.yaml", PIPELINE.format(name=name, lifecycle=lifecycle))
+        return name
+
+    def upload(self, pipeline: str, body: str = "x", name: str = "data.csv") -> str:
+        """Upload a file for a pipeline; returns the ARN of the execution that it starts."""
+        key = f"landing/{pipeline}/{uuid4().hex[:8]}/{name}"
+        self.put(key, body)
+        return eventually(lambda: self._execution_for(key))
+
+    def _execution_for(self, key: str) -> str | None:
+        for execution in self.executions():
+            described = self.aws.client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
+            if json.loads(described["input"]).get("trigger", {}).get("key") == key:
+                arn: str = described["executionArn"]
+                return arn
+        return None
+
+    def executions(self) -> list[dict[str, Any]]:
+        """All executions of the outer state machine."""
+        arn = self.stack.pipeline_state_machine_arn
+        pages = self.aws.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=arn)
+        return [execution for page in pages for execution in page["executions"]]
+
+    def ended(self, execution_arn: str) -> str:
+        """Wait for the end of an execution; returns its status."""
+        states = self.aws.client("stepfunctions")
+
+        def status() -> str | None:
+            found: str = states.describe_execution(executionArn=execution_arn)["status"]
+            return found if found != "RUNNING" else None
+
+        return eventually(status, RUN_SECONDS)
+
+    def item(self, execution_arn: str, sort_key: str = "RUN") -> dict[str, Any]:
+        """An item of the run record, as DynamoDB keeps it."""
+        key = {"pk": {"S": f"RUN#{execution_arn.rsplit(':', 1)[1]}"}, "sk": {"S": sort_key}}
+        answer = self.aws.client("dynamodb").get_item(TableName=self.stack.run_table, Key=key)
+        return {name: next(iter(value.values())) for name, value in answer.get("Item", {}).items()}
+
+    def emails(self, execution_arn: str) -> list[dict[str, str]]:
+        """Wait for e-mail about a run; returns all that there is."""
+        run_id = execution_arn.rsplit(":", 1)[1]
+        return eventually(lambda: [email for email in self.aws.inbox() if run_id in email["body"]])
+
+    def path(self, execution_arn: str) -> list[str]:
+        """The names of the states that an execution has entered, in order."""
+        history = self.aws.history(execution_arn)
+        return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
+
+    def active_job_runs(self, execution_arn: str) -> list[str]:
+        """The job runs of the run's application that have not ended."""
+        application_id = self.item(execution_arn)["application_id"]
+        answer = self.aws.client("emr-serverless").list_job_runs(applicationId=application_id)
+        return [run["id"] for run in answer["jobRuns"] if run["state"] not in {"SUCCESS", "FAILED", "CANCELLED"}]
+
+
+def deploy(aws: LocalAwsUnderTest, name: str, **parameters: str) -> DeployedStack:
+    """Build and deploy the project's own template."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key in [key for key in os.environ if key.startswith("AWS_")]:
+            patch.delenv(key)
+        for key, value in aws.server.environment().items():
+            patch.setenv(key, value)
+        Deployment(Project(ROOT), name, local=True, parameters=parameters).run(Stages(Console(quiet=True)))
+        return DeployedStack(aws, Stack.describe(name))
