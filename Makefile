@@ -36,7 +36,7 @@ format: setup ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 
 jar: setup ## Build the s3:// file system for Spark (needs a JDK)
-	$(BIN)/python -m emrp.local.spark.s3_filesystem.build
+	$(BIN)/python -m emrp.local.spark.jvm.build
 
 bench: setup ## Measure what DESIGN.md promises
 	$(BIN)/python -m emrp.local.bench $(ARGS)

@@ -21,7 +21,7 @@ from emrp.local.spark.job_driver import (
 )
 
 SPARK_HOME = Path(next(iter(getattr(importlib.util.find_spec("pyspark"), "submodule_search_locations", None) or [""])))
-S3_JAR = Path(__file__).with_name("s3_filesystem") / "emrp-s3.jar"
+JAR = Path(__file__).with_name("jvm") / "emrp-spark.jar"
 
 _LOOPBACK = "127.0.0.1"
 _DRIVER_ENVIRONMENT = "spark.emr-serverless.driverEnv."
@@ -140,7 +140,7 @@ def _heap_bytes(memory: str) -> int:
 
 def _class_path(properties: dict[str, str], configuration: Path) -> str:
     extra = properties.get("spark.driver.extraClassPath", "")
-    return os.pathsep.join(filter(None, [extra, str(configuration), str(S3_JAR), str(SPARK_HOME / "jars" / "*")]))
+    return os.pathsep.join(filter(None, [extra, str(configuration), str(JAR), str(SPARK_HOME / "jars" / "*")]))
 
 
 def _application(job: SparkSubmit | Hive, work_dir: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""The part of the drivers that runs on the JVM, in Java."""
