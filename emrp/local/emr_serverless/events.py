@@ -1,0 +1,74 @@
+"""The events of the service, with the fields of the samples in its user guide."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.job_run import Attempt, JobRun, JobRunState
+
+Detail = dict[str, Any]
+Publish = Callable[[Application, str, Detail, list[str]], None]
+
+
+class Events:
+    """Says what happened; `publish` carries it to EventBridge in the application's account and region."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+
+    def application_changed(self, application: Application) -> None:
+        """Tell that an application entered its present state."""
+        configuration = application.configuration
+        auto_stop = configuration["autoStopConfiguration"]
+        detail = {
+            "applicationId": application.id,
+            "applicationName": configuration.get("name", ""),
+            "arn": application.arn,
+            "releaseLabel": configuration["releaseLabel"],
+            "state": application.state,
+            "type": application.engine,
+            "createdAt": _iso(application.created_at),
+            "updatedAt": _iso(application.updated_at),
+            "autoStopConfig": {
+                "enabled": auto_stop["enabled"],
+                "idleTimeout": auto_stop["idleTimeoutMinutes"],
+            },
+            "autoStartConfig": {"enabled": application.auto_start},
+        }
+        self._publish(application, "EMR Serverless Application State Change", detail, [])
+
+    def job_run_changed(self, job_run: JobRun, previous_state: JobRunState | None) -> None:
+        """Tell that a job run entered its present state."""
+        detail = self._job_run(job_run) | {"state": job_run.state}
+        if previous_state is not None:
+            detail["previousState"] = previous_state
+        self._publish(job_run.application, "EMR Serverless Job Run State Change", detail, [])
+
+    def job_run_retried(self, job_run: JobRun, failed: Attempt) -> None:
+        """Tell that the latest attempt of a job run follows a failed one."""
+        detail = self._job_run(job_run) | {
+            "previousAttempt": failed.number,
+            "previousAttemptState": failed.state,
+            "previousAttemptCreatedAt": _iso(failed.created_at),
+            "previousAttemptEndedAt": _iso(failed.updated_at),
+            "newAttempt": job_run.latest.number,
+            "newAttemptCreatedAt": _iso(job_run.latest.created_at),
+        }
+        self._publish(job_run.application, "EMR Serverless Job Run Retry", detail, [])
+
+    @staticmethod
+    def _job_run(job_run: JobRun) -> Detail:
+        return {
+            "jobRunId": job_run.id,
+            "applicationId": job_run.application.id,
+            "arn": job_run.arn,
+            "releaseLabel": job_run.release_label,
+            "createdBy": job_run.created_by,
+            "updatedAt": _iso(job_run.latest.updated_at),
+            "createdAt": _iso(job_run.created_at),
+        }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

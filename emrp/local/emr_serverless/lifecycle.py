@@ -1,0 +1,164 @@
+"""An application that lives: it starts, takes job runs, stops when nobody needs it.
+
+Holds what belongs to a running application (the executions under way, the line for its concurrent runs, the
+timer of auto-stop) next to the record that the API shows.
+"""
+
+import asyncio
+from collections.abc import Collection, Coroutine
+
+from emrp.local.emr_serverless.application import DORMANT, Application, ApplicationState
+from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.execution import Execution, Surroundings
+from emrp.local.emr_serverless.gate import Gate
+from emrp.local.emr_serverless.job_run import JobRun
+
+_S = ApplicationState
+
+
+class LiveApplication:
+    """An application and its job runs."""
+
+    def __init__(self, application: Application, surroundings: Surroundings) -> None:
+        self.application = application
+        self.job_runs: dict[str, JobRun] = {}
+        self.executions: dict[str, Execution] = {}
+        self._around = surroundings
+        self._turn: Gate[Execution] = Gate(self._may_run)
+        self._auto_stop: asyncio.TimerHandle | None = None
+        self._transition: asyncio.Task[None] | None = None
+
+    def create(self) -> None:
+        """Let a new application become CREATED."""
+        self._publish()
+        self._begin(self._become_created())
+
+    def start(self) -> None:
+        """Bring the application to STARTED, if it is not on its way there."""
+        if self.application.state in {_S.STARTING, _S.STARTED}:
+            return
+        self._require("STARTED", _S.CREATED, _S.STOPPED)
+        self._move(_S.STARTING)
+        self._begin(self._become_started())
+
+    def stop(self) -> None:
+        """Bring the application to STOPPED, unless it has job runs."""
+        self._require("STOPPED", _S.STARTING, _S.STARTED)
+        if self.executions:
+            raise ApiError(
+                "ValidationException",
+                f"Application {self.application.id} cannot be STOPPED. "
+                f"It has {len(self.executions)} job runs that have not ended.",
+            )
+        self._stop("")
+
+    def delete(self) -> None:
+        """Terminate the application; it must be CREATED or STOPPED."""
+        state = self.application.state
+        if state not in DORMANT:
+            raise ApiError(
+                "ValidationException",
+                f"Application {self.application.id} must be in one of the following statuses "
+                f"[CREATED, STOPPED]. Current status: {state}",
+            )
+        self._move(_S.TERMINATED)
+
+    def submit(self, job_run: JobRun) -> None:
+        """Take a job run; the application starts for it if it may."""
+        state = self.application.state
+        if state is _S.TERMINATED:
+            raise ApiError(
+                "ValidationException", f"Application {self.application.id} is terminated. Cannot start job run."
+            )
+        if state not in {_S.STARTING, _S.STARTED} and not self.application.auto_start:
+            raise ApiError(
+                "ConflictException",
+                f"Application {self.application.id} is in state {state} and auto-start is disabled.",
+            )
+        self._keep_running()
+        self.job_runs[job_run.id] = job_run
+        self.executions[job_run.id] = Execution(
+            job_run,
+            self._around,
+            turn=self._turn,
+            on_end=self._execution_ended,
+        )
+        self._start_if_needed()
+
+    def configuration_changed(self) -> None:
+        """Apply limits that may have changed."""
+        self._turn.recheck()
+        if not self.executions:
+            self._stop_when_idle()
+
+    async def shut_down(self, details: str) -> None:
+        """End everything of the application because the service ends."""
+        self._keep_running()
+        if self._transition:
+            self._transition.cancel()
+        await asyncio.gather(*(execution.abandon(details) for execution in list(self.executions.values())))
+
+    async def _become_created(self) -> None:
+        self._move(_S.CREATED)
+        self._start_if_needed()
+
+    async def _become_started(self) -> None:
+        self._move(_S.STARTED)
+        self._turn.recheck()
+        for execution in self._turn.line:
+            execution.queue()
+        self._stop_when_idle()
+
+    async def _become_stopped(self) -> None:
+        self._move(_S.STOPPED)
+        self._start_if_needed()
+
+    def _start_if_needed(self) -> None:
+        if self.executions and self.application.state in DORMANT:
+            self.start()
+
+    def _stop(self, details: str) -> None:
+        self._keep_running()
+        self._move(_S.STOPPING, details)
+        self._begin(self._become_stopped())
+
+    def _may_run(self, _execution: Execution, running: Collection[Execution]) -> bool:
+        limit = self.application.max_concurrent_runs
+        return self.application.state is _S.STARTED and (limit is None or len(running) < limit)
+
+    def _execution_ended(self, execution: Execution) -> None:
+        del self.executions[execution.job_run.id]
+        if not self.executions:
+            self._stop_when_idle()
+
+    def _stop_when_idle(self) -> None:
+        self._keep_running()
+        minutes = self.application.auto_stop_minutes
+        if minutes is None or self.application.state is not _S.STARTED or self.executions:
+            return
+        details = f"Application stopped after {minutes} idle minutes."
+        seconds = minutes * self._around.seconds_per_minute
+        self._auto_stop = asyncio.get_running_loop().call_later(seconds, self._stop, details)
+
+    def _keep_running(self) -> None:
+        if self._auto_stop:
+            self._auto_stop.cancel()
+            self._auto_stop = None
+
+    def _require(self, wanted: str, *states: ApplicationState) -> None:
+        if self.application.state not in states:
+            raise ApiError(
+                "ValidationException",
+                f"Application cannot be {wanted}. Applications must be in one of the following statuses: "
+                f"[{', '.join(states)}]",
+            )
+
+    def _begin(self, transition: Coroutine[None, None, None]) -> None:
+        self._transition = asyncio.create_task(transition)
+
+    def _move(self, state: ApplicationState, details: str = "") -> None:
+        self.application.move_to(state, details)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._around.events.application_changed(self.application)

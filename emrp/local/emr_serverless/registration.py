@@ -1,0 +1,106 @@
+"""Puts the service into the ministack process: the only module that knows how ministack is extended."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, router
+
+from emrp.local import events as local_events
+from emrp.local.emr_serverless.api import Api
+from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.events import Detail, Events
+from emrp.local.emr_serverless.execution import Execution, Surroundings
+from emrp.local.emr_serverless.gate import Gate
+from emrp.local.emr_serverless.job_run import JobRun
+from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.service import EmrServerless
+from emrp.local.spark import start_driver
+
+SERVICE = "emr-serverless"
+_MODULE = "emr_serverless"
+_SOURCE = "aws.emr-serverless"
+
+_service: EmrServerless | None = None
+
+
+def install() -> None:
+    """Make ministack answer for EMR Serverless."""
+    global _service  # noqa: PLW0603 -- one service in a process, as all services of ministack
+    data_dir = Path(os.environ["STATE_DIR"]).parent / _MODULE
+    surroundings = Surroundings(
+        events=Events(_publish_soon),
+        logs=LogDelivery(_put_object, data_dir / "logs"),
+        start_driver=start_driver,
+        driver_environment=_driver_environment,
+        machine=Gate(_fits_this_machine),
+        work_dir=Path(os.environ["TMPDIR"]) / _MODULE,
+    )
+    _service = EmrServerless(surroundings)
+    _register(Api(_service))
+
+
+async def shutdown() -> None:
+    """End every job run and its driver, because the server stops."""
+    if _service is not None:
+        await _service.shut_down("Job failed because the local EMR Serverless was stopped while it ran.")
+
+
+def _register(api: Api) -> None:
+    """Make the service known wherever ministack looks for one."""
+    module: Any = ModuleType(f"ministack.services.{_MODULE}", api.__doc__)
+    module.handle_request = api.handle_request
+    module.get_state = api.get_state
+    module.load_persisted_state = api.load_persisted_state
+    module.reset = api.reset
+    sys.modules[module.__name__] = module
+    app._loaded_modules[_MODULE] = module
+    app.SERVICE_REGISTRY[SERVICE] = {"module": _MODULE}
+    app.SERVICE_HANDLERS[SERVICE] = app._lazy_handler(_MODULE)
+    app._state_map[_MODULE] = _MODULE
+    router.SERVICE_PATTERNS[SERVICE] = {"host_patterns": [r"emr-serverless\."], "credential_scope": SERVICE}
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[SERVICE] = SERVICE
+    iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE]
+
+
+def _publish_soon(application: Application, detail_type: str, detail: Detail, resources: list[str]) -> None:
+    """Publish an event after what is being done now, in order; a rule's target never delays the service."""
+
+    def publish() -> None:
+        local_events.publish_aws_event(
+            _SOURCE,
+            detail_type,
+            detail,
+            resources,
+            account_id=application.account_id,
+            region=application.region,
+        )
+
+    asyncio.get_running_loop().call_soon(publish)
+
+
+async def _put_object(bucket: str, key: str, content: bytes) -> None:
+    status, _, body = await app.SERVICE_HANDLERS["s3"]("PUT", f"/{bucket}/{key}", {}, content, {})
+    if status >= 400:  # noqa: PLR2004
+        raise OSError(body.decode(errors="replace"))
+
+
+def _driver_environment(job_run: JobRun) -> dict[str, str]:
+    """Return the AWS settings with which a job reaches this server; its key selects the account."""
+    application = job_run.application
+    return {
+        "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+        "AWS_REGION": application.region,
+        "AWS_DEFAULT_REGION": application.region,
+        "AWS_ACCESS_KEY_ID": application.account_id,
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+
+
+def _fits_this_machine(_execution: Execution, running: Collection[Execution]) -> bool:
+    return len(running) < max(2, os.cpu_count() or 1)

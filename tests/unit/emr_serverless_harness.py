@@ -1,0 +1,180 @@
+"""The local EMR Serverless without sockets and Spark: a boto3 client in front, drivers that tests end by hand."""
+
+import asyncio
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+from botocore.validate import ParamValidator
+
+from emrp.local.emr_serverless.api import Api
+from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.events import Events
+from emrp.local.emr_serverless.execution import Surroundings
+from emrp.local.emr_serverless.gate import Gate
+from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.protocol import service_model
+from emrp.local.emr_serverless.service import EmrServerless
+from emrp.local.spark import DriverRequest
+
+DEADLINE_SECONDS = 5.0
+ROLE = "arn:aws:iam::000000000000:role/job"
+SPARK_JOB = {"sparkSubmit": {"entryPoint": "s3://bucket/job.py"}}
+
+
+@dataclass
+class FakeDriver:
+    """A driver that ends when a test says so."""
+
+    request: DriverRequest
+    exit_code: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    killed_after_grace: float | None = None
+    ui_url: str | None = "http://127.0.0.1:4040"
+
+    def __post_init__(self) -> None:
+        self.request.work_dir.mkdir(parents=True)
+        self.stdout = self.request.work_dir / "stdout"
+        self.stderr = self.request.work_dir / "stderr"
+        self.stdout.write_text("counted 10\n")
+        self.stderr.write_text("")
+
+    def finish(self, exit_code: int = 0, stderr: str = "") -> None:
+        self.stderr.write_text(stderr)
+        self.exit_code.set_result(exit_code)
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.exit_code)
+
+    async def kill(self, grace_seconds: float) -> None:
+        self.killed_after_grace = grace_seconds
+        if not self.exit_code.done():
+            self.exit_code.set_result(143)
+
+
+class Harness:
+    """The service, its client, and what it did to the outside."""
+
+    def __init__(self, folder: Path, seconds_per_minute: float = 60.0, drivers_at_a_time: int = 100) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.drivers: list[FakeDriver] = []
+        self.objects: dict[str, bytes] = {}
+        self.invalid_job_driver: Exception | None = None
+        self._changed = asyncio.Event()
+        self.service = EmrServerless(
+            Surroundings(
+                events=Events(self._record_event),
+                logs=LogDelivery(self._put_object, folder / "logs"),
+                start_driver=self._start_driver,
+                driver_environment=lambda job_run: {"AWS_REGION": job_run.application.region},
+                machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
+                work_dir=folder / "work",
+                seconds_per_minute=seconds_per_minute,
+            )
+        )
+        self.client = client_of(Api(self.service))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self.service.shut_down("The test has ended.")
+
+    def create_application(self, **parameters: Any) -> str:
+        request = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "name": "tests", **parameters}
+        application_id: str = self.client.create_application(**request)["applicationId"]
+        return application_id
+
+    def start_job_run(self, application_id: str, **parameters: Any) -> str:
+        request = {"executionRoleArn": ROLE, "jobDriver": SPARK_JOB, **parameters}
+        job_run_id: str = self.client.start_job_run(applicationId=application_id, **request)["jobRunId"]
+        return job_run_id
+
+    def job_run(self, application_id: str, job_run_id: str, **parameters: Any) -> dict[str, Any]:
+        answer = self.client.get_job_run(applicationId=application_id, jobRunId=job_run_id, **parameters)
+        description: dict[str, Any] = answer["jobRun"]
+        return description
+
+    async def application_reaches(self, application_id: str, state: str) -> None:
+        await self.until(
+            lambda: self.client.get_application(applicationId=application_id)["application"]["state"] == state
+        )
+
+    async def job_run_reaches(self, application_id: str, job_run_id: str, state: str) -> dict[str, Any]:
+        await self.until(lambda: self.job_run(application_id, job_run_id)["state"] == state)
+        return self.job_run(application_id, job_run_id)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition; it is tried again after every event of the service."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def driver_of(self, job_run_id: str) -> FakeDriver:
+        """The latest driver of a job run."""
+        return next(driver for driver in reversed(self.drivers) if driver.request.job_run_id == job_run_id)
+
+    def states_of(self, job_run_id: str) -> list[str]:
+        """The states of a job run that were published, in order."""
+        return [
+            str(detail["state"])
+            for kind, detail in self.events
+            if kind == "EMR Serverless Job Run State Change" and detail["jobRunId"] == job_run_id
+        ]
+
+    def _record_event(self, _: Application, kind: str, detail: dict[str, Any], __: list[str]) -> None:
+        self.events.append((kind, detail))
+        self._changed.set()
+
+    async def _start_driver(self, request: DriverRequest) -> FakeDriver:
+        if self.invalid_job_driver:
+            raise self.invalid_job_driver
+        driver = FakeDriver(request)
+        self.drivers.append(driver)
+        return driver
+
+    async def _put_object(self, bucket: str, key: str, content: bytes) -> None:
+        self.objects[f"{bucket}/{key}"] = content
+
+
+def client_of(api: Api) -> Any:
+    """A boto3 client whose requests go to the service directly, and whose answers are checked for completeness."""
+    session: Any = boto3.Session("test", "test", region_name="us-east-1")
+    client = session.client(
+        "emr-serverless", endpoint_url="http://local", config=Config(retries={"total_max_attempts": 1})
+    )
+
+    def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        url = urlsplit(request.url)
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        answering = api.handle_request(request.method, unquote(url.path), {}, body, parse_qs(url.query))
+        try:
+            answering.send(None)
+        except StopIteration as answer:
+            status, headers, content = answer.value
+        raw: Any = _Raw(content)
+        return AWSResponse(request.url, status, headers, raw)
+
+    def check(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        if "Error" not in parsed:
+            answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+            shape = service_model().operation_model(model.name).output_shape
+            report = ParamValidator().validate(answer, shape)
+            assert not report.has_errors(), report.generate_report()
+
+    client.meta.events.register("before-send.emr-serverless", send)
+    client.meta.events.register("after-call.emr-serverless", check)
+    return client
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *_: Any, **__: Any) -> Any:
+        while chunk := self.read():
+            yield chunk

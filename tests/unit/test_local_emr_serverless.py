@@ -1,0 +1,403 @@
+"""The local EMR Serverless: applications and job runs as a boto3 client sees them."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from emrp.local.spark import InvalidJobDriver
+from tests.unit.emr_serverless_harness import ROLE, SPARK_JOB, Harness
+
+
+@pytest.fixture
+async def emr(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with Harness(tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def hasty_emr(tmp_path: Path) -> AsyncIterator[Harness]:
+    """The service with minutes that last a millisecond."""
+    async with Harness(tmp_path, seconds_per_minute=0.001) as harness:
+        yield harness
+
+
+@pytest.fixture
+async def application(emr: Harness) -> str:
+    return emr.create_application()
+
+
+def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[int, str, str]:
+    """The status, code and message with which a call is refused."""
+    with pytest.raises(ClientError) as refused:
+        call(**parameters)
+    response = refused.value.response
+    return (
+        response["ResponseMetadata"]["HTTPStatusCode"],
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+    )
+
+
+async def test_application_becomes_created_when_it_is_new(emr: Harness) -> None:
+    application = emr.create_application(name="etl", tags={"team": "data"})
+    await emr.application_reaches(application, "CREATED")
+
+    described = emr.client.get_application(applicationId=application)["application"]
+
+    assert described["name"] == "etl"
+    assert described["arn"] == f"arn:aws:emr-serverless:us-east-1:000000000000:/applications/{application}"
+    assert described["type"] == "Spark"
+    assert described["architecture"] == "X86_64"
+    assert described["autoStartConfiguration"] == {"enabled": True}
+    assert described["autoStopConfiguration"] == {"enabled": True, "idleTimeoutMinutes": 15}
+    assert described["schedulerConfiguration"] == {"maxConcurrentRuns": 15, "queueTimeoutMinutes": 360}
+    assert described["tags"] == {"team": "data"}
+
+
+async def test_application_goes_through_its_states_when_it_is_used(emr: Harness, application: str) -> None:
+    await emr.application_reaches(application, "CREATED")
+    emr.client.start_application(applicationId=application)
+    await emr.application_reaches(application, "STARTED")
+    emr.client.stop_application(applicationId=application)
+    await emr.application_reaches(application, "STOPPED")
+    emr.client.delete_application(applicationId=application)
+
+    published = [detail["state"] for kind, detail in emr.events if kind == "EMR Serverless Application State Change"]
+    assert published == ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED", "TERMINATED"]
+    assert emr.client.get_application(applicationId=application)["application"]["state"] == "TERMINATED"
+    assert emr.client.list_applications()["applications"] == []
+    assert [found["id"] for found in emr.client.list_applications(states=["TERMINATED"])["applications"]] == [
+        application
+    ]
+
+
+async def test_application_event_has_the_fields_of_the_guide_when_its_state_changes(
+    emr: Harness, application: str
+) -> None:
+    kind, detail = emr.events[0]
+    assert kind == "EMR Serverless Application State Change"
+    assert detail == {
+        "applicationId": application,
+        "applicationName": "tests",
+        "arn": f"arn:aws:emr-serverless:us-east-1:000000000000:/applications/{application}",
+        "releaseLabel": "emr-7.9.0",
+        "state": "CREATING",
+        "type": "SPARK",
+        "createdAt": detail["createdAt"],
+        "updatedAt": detail["updatedAt"],
+        "autoStopConfig": {"enabled": True, "idleTimeout": 15},
+        "autoStartConfig": {"enabled": True},
+    }
+
+
+async def test_stop_is_refused_when_the_application_is_not_running(emr: Harness, application: str) -> None:
+    status, code, message = refusal(emr.client.stop_application, applicationId=application)
+    assert (status, code) == (400, "ValidationException")
+    assert "one of the following statuses: [STARTING, STARTED]" in message
+
+
+async def test_stop_is_refused_when_a_job_run_is_under_way(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    assert refusal(emr.client.stop_application, applicationId=application)[1] == "ValidationException"
+
+
+async def test_delete_is_refused_when_the_application_is_started(emr: Harness, application: str) -> None:
+    await emr.application_reaches(application, "CREATED")
+    emr.client.start_application(applicationId=application)
+    await emr.application_reaches(application, "STARTED")
+    _, code, message = refusal(emr.client.delete_application, applicationId=application)
+    assert code == "ValidationException"
+    assert "[CREATED, STOPPED]. Current status: STARTED" in message
+
+
+async def test_applications_are_listed_in_pages_when_there_are_many(emr: Harness) -> None:
+    made = [emr.create_application() for _ in range(5)]
+    paginator = emr.client.get_paginator("list_applications")
+    pages = list(paginator.paginate(PaginationConfig={"PageSize": 2}))
+    assert [len(page["applications"]) for page in pages] == [2, 2, 1]
+    assert [found["id"] for page in pages for found in page["applications"]] == made[::-1]
+
+
+async def test_create_returns_the_same_application_when_the_client_token_is_repeated(emr: Harness) -> None:
+    first = emr.create_application(clientToken="token")
+    assert emr.create_application(clientToken="token") == first
+    parameters = {"clientToken": "token", "name": "other", "releaseLabel": "emr-7.9.0", "type": "SPARK"}
+    assert refusal(emr.client.create_application, **parameters)[:2] == (409, "ConflictException")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"releaseLabel": "emr-6.5.0"}, "release label does not exist"),
+        ({"releaseLabel": "latest"}, "release label does not exist"),
+        ({"type": "PRESTO"}, "Unsupported engine PRESTO"),
+        ({"name": "no spaces please"}, "Value 'no spaces please' at 'name' failed to satisfy constraint"),
+        ({"architecture": "VAX"}, "Member must satisfy enum value set: [ARM64, X86_64]"),
+        ({"schedulerConfiguration": {"maxConcurrentRuns": 1001}}, "maxConcurrentRuns must be between 1 and 1000"),
+        ({"schedulerConfiguration": {"queueTimeoutMinutes": 14}}, "queueTimeoutMinutes must be between 15 and 720"),
+    ],
+)
+async def test_create_is_refused_when_a_parameter_is_wrong(
+    emr: Harness, parameters: dict[str, Any], expected: str
+) -> None:
+    request = {"releaseLabel": "emr-7.9.0", "type": "SPARK"} | parameters
+    status, code, message = refusal(emr.client.create_application, **request)
+    assert (status, code) == (400, "ValidationException")
+    assert expected in message
+
+
+async def test_job_run_succeeds_when_its_driver_does(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application, name="count")
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[0].finish()
+    described = await emr.job_run_reaches(application, job_run, "SUCCESS")
+
+    assert emr.states_of(job_run) == ["SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "SUCCESS"]
+    assert described["name"] == "count"
+    assert described["executionRole"] == ROLE
+    assert described["jobDriver"] == SPARK_JOB
+    assert described["mode"] == "BATCH"
+    assert described["attempt"] == 1
+    assert described["executionTimeoutMinutes"] == 720
+    assert described["createdAt"] <= described["startedAt"] <= described["endedAt"]
+    assert not emr.drivers[0].request.work_dir.exists()
+
+
+async def test_job_run_event_has_the_fields_of_the_guide_when_its_state_changes(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    kind, detail = emr.events[-1]
+    assert kind == "EMR Serverless Job Run State Change"
+    assert detail == {
+        "jobRunId": job_run,
+        "applicationId": application,
+        "arn": f"arn:aws:emr-serverless:us-east-1:000000000000:/applications/{application}/jobruns/{job_run}",
+        "releaseLabel": "emr-7.9.0",
+        "state": "RUNNING",
+        "previousState": "SCHEDULED",
+        "createdBy": "arn:aws:iam::000000000000:root",
+        "updatedAt": detail["updatedAt"],
+        "createdAt": detail["createdAt"],
+    }
+
+
+async def test_job_run_fails_with_the_last_exceptions_when_its_driver_fails(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[0].finish(1, "Traceback (most recent call last):\n  File x\nValueError: " + "no " * 200 + "\n")
+    details = (await emr.job_run_reaches(application, job_run, "FAILED"))["stateDetails"]
+    assert details.startswith(
+        "Job failed, please check complete logs in configured logging destination. ExitCode: 1. "
+        "Last few exceptions: ValueError: no no"
+    )
+    assert len(details) <= 256
+
+
+async def test_job_run_fails_when_its_job_driver_is_not_valid(emr: Harness, application: str) -> None:
+    emr.invalid_job_driver = InvalidJobDriver("No closing quotation")
+    job_run = emr.start_job_run(application)
+    described = await emr.job_run_reaches(application, job_run, "FAILED")
+    assert "No closing quotation" in described["stateDetails"]
+    assert emr.states_of(job_run) == ["SUBMITTED", "PENDING", "SCHEDULED", "FAILED"]
+
+
+async def test_job_run_is_cancelled_when_it_runs(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.client.cancel_job_run(applicationId=application, jobRunId=job_run, shutdownGracePeriodInSeconds=30)
+    assert emr.job_run(application, job_run)["state"] == "CANCELLING"
+    await emr.job_run_reaches(application, job_run, "CANCELLED")
+    assert emr.drivers[0].killed_after_grace == 30
+    assert emr.states_of(job_run)[-3:] == ["RUNNING", "CANCELLING", "CANCELLED"]
+
+
+async def test_job_run_is_cancelled_when_its_task_has_not_begun(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    emr.client.cancel_job_run(applicationId=application, jobRunId=job_run)
+    await emr.job_run_reaches(application, job_run, "CANCELLED")
+    assert emr.drivers == []
+
+
+async def test_cancel_is_refused_when_the_job_run_has_ended(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[0].finish()
+    await emr.job_run_reaches(application, job_run, "SUCCESS")
+    refused = refusal(emr.client.cancel_job_run, applicationId=application, jobRunId=job_run)
+    assert refused[1] == "ValidationException"
+
+
+async def test_job_runs_queue_in_order_when_the_concurrent_runs_are_used_up(emr: Harness) -> None:
+    application = emr.create_application(schedulerConfiguration={"maxConcurrentRuns": 1})
+    first, second, third = (emr.start_job_run(application) for _ in range(3))
+    await emr.job_run_reaches(application, first, "RUNNING")
+    await emr.job_run_reaches(application, third, "QUEUED")
+    emr.client.cancel_job_run(applicationId=application, jobRunId=second)
+    await emr.job_run_reaches(application, second, "CANCELLED")
+    emr.drivers[0].finish()
+    described = await emr.job_run_reaches(application, third, "RUNNING")
+    assert described["queuedDurationMilliseconds"] > 0
+    assert len(emr.drivers) == 2
+
+
+async def test_job_run_waits_for_resources_when_the_machine_is_busy(tmp_path: Path) -> None:
+    async with Harness(tmp_path, drivers_at_a_time=1) as emr:
+        application = emr.create_application()
+        first, second = emr.start_job_run(application), emr.start_job_run(application)
+        await emr.job_run_reaches(application, first, "RUNNING")
+        await emr.job_run_reaches(application, second, "SCHEDULED")
+        emr.drivers[0].finish()
+        await emr.job_run_reaches(application, second, "RUNNING")
+
+
+async def test_application_stops_by_itself_when_it_has_been_idle(hasty_emr: Harness) -> None:
+    application = hasty_emr.create_application()
+    job_run = hasty_emr.start_job_run(application, executionTimeoutMinutes=0)
+    await hasty_emr.job_run_reaches(application, job_run, "RUNNING")
+    hasty_emr.drivers[0].finish()
+    await hasty_emr.application_reaches(application, "STOPPED")
+    again = hasty_emr.start_job_run(application, executionTimeoutMinutes=0)
+    await hasty_emr.job_run_reaches(application, again, "RUNNING")
+
+
+async def test_job_run_is_refused_when_the_application_is_stopped_and_may_not_start(emr: Harness) -> None:
+    application = emr.create_application(autoStartConfiguration={"enabled": False})
+    await emr.application_reaches(application, "CREATED")
+    refused = refusal(emr.client.start_job_run, applicationId=application, executionRoleArn=ROLE, jobDriver=SPARK_JOB)
+    assert refused[:2] == (409, "ConflictException")
+
+
+async def test_job_run_is_cancelled_when_its_execution_timeout_passes(hasty_emr: Harness) -> None:
+    application = hasty_emr.create_application(autoStopConfiguration={"enabled": False})
+    job_run = hasty_emr.start_job_run(application, executionTimeoutMinutes=5)
+    described = await hasty_emr.job_run_reaches(application, job_run, "CANCELLED")
+    assert "timed out after 5 minutes" in described["stateDetails"]
+    assert hasty_emr.states_of(job_run)[-2:] == ["CANCELLING", "CANCELLED"]
+
+
+async def test_job_run_is_cancelled_when_its_queue_timeout_passes(hasty_emr: Harness) -> None:
+    scheduler = {"maxConcurrentRuns": 1, "queueTimeoutMinutes": 15}
+    application = hasty_emr.create_application(schedulerConfiguration=scheduler)
+    hasty_emr.start_job_run(application, executionTimeoutMinutes=0)
+    queued = hasty_emr.start_job_run(application)
+    described = await hasty_emr.job_run_reaches(application, queued, "CANCELLED")
+    assert "in the queue" in described["stateDetails"]
+
+
+async def test_job_run_is_tried_again_when_its_retry_policy_allows(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application, retryPolicy={"maxAttempts": 2})
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[0].finish(1)
+    await emr.until(lambda: len(emr.drivers) == 2)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[1].finish()
+    described = await emr.job_run_reaches(application, job_run, "SUCCESS")
+
+    assert described["attempt"] == 2
+    first = emr.job_run(application, job_run, attempt=1)
+    assert (first["state"], first["attempt"]) == ("FAILED", 1)
+    retried = [detail for kind, detail in emr.events if kind == "EMR Serverless Job Run Retry"]
+    assert [(event["previousAttempt"], event["previousAttemptState"], event["newAttempt"]) for event in retried] == [
+        (1, "FAILED", 2)
+    ]
+    assert "FAILED" not in emr.states_of(job_run)
+
+
+async def test_start_job_run_returns_the_same_job_run_when_the_client_token_is_repeated(
+    emr: Harness, application: str
+) -> None:
+    first = emr.start_job_run(application, clientToken="token")
+    assert emr.start_job_run(application, clientToken="token") == first
+    with pytest.raises(ClientError, match="ConflictException"):
+        emr.start_job_run(application, clientToken="token", name="another")
+    assert emr.start_job_run(emr.create_application(), clientToken="token") != first
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"executionTimeoutMinutes": 4}, "RunTimeout must be at least 5 minutes"),
+        ({"retryPolicy": {"maxAttempts": 11}}, "maxAttempts must be between 1 and 10"),
+        ({"executionRoleArn": "arn:aws:iam::999999999999:role/job"}, "Cross-account pass role is not allowed"),
+    ],
+)
+async def test_start_job_run_is_refused_when_a_parameter_is_wrong(
+    emr: Harness, application: str, parameters: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ClientError, match=expected):
+        emr.start_job_run(application, **parameters)
+
+
+async def test_job_runs_are_filtered_when_the_list_asks_for_it(emr: Harness, application: str) -> None:
+    done, running = emr.start_job_run(application), emr.start_job_run(application)
+    await emr.until(lambda: len(emr.drivers) == 2)
+    emr.driver_of(done).finish()
+    await emr.job_run_reaches(application, done, "SUCCESS")
+    created = emr.job_run(application, running)["createdAt"]
+
+    def listed(**parameters: Any) -> list[str]:
+        found = emr.client.list_job_runs(applicationId=application, **parameters)["jobRuns"]
+        return [job_run["id"] for job_run in found]
+
+    assert listed() == [running, done]
+    assert listed(states=["SUCCESS", "RUNNING"]) == [done, running]
+    assert listed(mode="STREAMING") == []
+    assert listed(createdAtAfter=created.replace(year=created.year + 1)) == []
+    assert listed(createdAtBefore=created.replace(year=created.year + 1)) == [running, done]
+
+
+async def test_not_found_is_answered_when_a_resource_is_unknown(emr: Harness, application: str) -> None:
+    assert refusal(emr.client.get_application, applicationId="00none")[:2] == (404, "ResourceNotFoundException")
+    refused = refusal(emr.client.get_job_run, applicationId=application, jobRunId="00none")
+    assert refused[:2] == (404, "ResourceNotFoundException")
+
+
+async def test_sessions_are_refused_clearly_when_asked_for(emr: Harness, application: str) -> None:
+    refused = refusal(emr.client.start_session, applicationId=application, executionRoleArn=ROLE)
+    assert refused[1] == "ValidationException"
+    assert "StartSession is not supported locally" in refused[2]
+
+
+async def test_logs_are_stored_in_the_bucket_when_the_driver_has_ended(emr: Harness, application: str) -> None:
+    monitoring = {"monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": "s3://bucket/logs/"}}}
+    job_run = emr.start_job_run(application, configurationOverrides=monitoring)
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    emr.drivers[0].finish()
+    await emr.job_run_reaches(application, job_run, "SUCCESS")
+    folder = f"bucket/logs/applications/{application}/jobs/{job_run}/SPARK_DRIVER"
+    assert set(emr.objects) == {f"{folder}/stdout.gz", f"{folder}/stderr.gz"}
+    assert gzip.decompress(emr.objects[f"{folder}/stdout.gz"]) == b"counted 10\n"
+
+
+async def test_job_configuration_wins_when_the_application_has_one_too(emr: Harness) -> None:
+    application = emr.create_application(
+        runtimeConfiguration=[
+            {"classification": "spark-defaults", "properties": {"spark.a": "1", "spark.b": "1"}},
+            {"classification": "spark-driver-log4j2", "properties": {"rootLogger.level": "error"}},
+        ]
+    )
+    overrides = [
+        {"classification": "spark-defaults", "properties": {"spark.a": "2"}},
+        {"classification": "spark-driver-log4j2", "properties": {}},
+    ]
+    job_run = emr.start_job_run(application, configurationOverrides={"applicationConfiguration": overrides})
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    assert emr.drivers[0].request.configurations == [overrides[0]]
+
+
+async def test_no_driver_is_left_when_the_service_shuts_down(emr: Harness, application: str) -> None:
+    running, cancelling = emr.start_job_run(application), emr.start_job_run(application)
+    await emr.until(lambda: len(emr.drivers) == 2)
+    emr.client.cancel_job_run(applicationId=application, jobRunId=cancelling)
+    async with asyncio.timeout(5):
+        await emr.service.shut_down("The service was stopped.")
+    assert all(driver.exit_code.done() for driver in emr.drivers)
+    described = emr.job_run(application, running)
+    assert (described["state"], described["stateDetails"]) == ("FAILED", "The service was stopped.")
+    assert emr.job_run(application, cancelling)["state"] == "CANCELLED"
