@@ -134,6 +134,8 @@ def find(port: int = DEFAULT_PORT) -> LocalAws | None:
         if isinstance(error.reason, ConnectionRefusedError):
             return None
         raise _foreign(port) from error
+    except ConnectionError:  # it is just going down
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _foreign(port) from error
 
