@@ -6,15 +6,12 @@ The process ends when it is told to (SIGTERM) or when the program that started i
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
 import json
 import logging
 import os
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +30,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SHUTDOWN_SECONDS = 8.0  # an orderly stop that takes longer ends in SIGKILL
-_EMR_SERVERLESS = "emrp.local.emr_serverless"
 
 log = logging.getLogger("emrp.local")
 
@@ -169,22 +165,22 @@ def _assemble(inbox: Inbox) -> AsgiApp:
     """Import ministack (its settings are in place by now) and put our parts into it."""
     import ministack.app  # noqa: PLC0415
 
-    from emrp.local import patches  # noqa: PLC0415
+    from emrp.local import emr_serverless, patches  # noqa: PLC0415
 
     patches.install(inbox)
-    if importlib.util.find_spec(_EMR_SERVERLESS):
-        getattr(importlib.import_module(_EMR_SERVERLESS), "install", bool)()
+    emr_serverless.install()
     app: AsgiApp = ministack.app.app
     return app
 
 
 async def _end_services() -> None:
-    """Stop what our services run, while the server still saves their state."""
-    if service := sys.modules.get(_EMR_SERVERLESS):
-        try:
-            await service.shutdown()
-        except Exception:
-            log.exception("EMR Serverless did not shut down cleanly")
+    """Stop what our services run, before the server saves their state."""
+    from emrp.local import emr_serverless  # noqa: PLC0415
+
+    try:
+        await emr_serverless.shutdown()
+    except Exception:
+        log.exception("EMR Serverless did not shut down cleanly")
 
 
 def _stop_signal(parent_fd: int | None) -> asyncio.Event:

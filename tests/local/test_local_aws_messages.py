@@ -123,10 +123,10 @@ def _put_event(local_aws: LocalAwsUnderTest, source: str) -> None:
     local_aws.client("events").put_events(Entries=[entry])
 
 
-def _received(local_aws: LocalAwsUnderTest, url: str) -> str:
-    received = local_aws.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=20)
-    body: str = received["Messages"][0]["Body"]
-    return body
+def _received(local_aws: LocalAwsUnderTest, url: str) -> dict[str, Any]:
+    received = local_aws.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"])
+    message: dict[str, Any] = received["Messages"][0]
+    return message
 
 
 def test_event_is_in_the_functions_dead_letter_queue_when_it_failed_three_times(
@@ -148,7 +148,9 @@ def test_event_is_in_the_functions_dead_letter_queue_when_it_failed_three_times(
     described = local_aws.client("lambda").get_function(FunctionName=function)
     _rule(local_aws, name, Arn=described["Configuration"]["FunctionArn"])
     _put_event(local_aws, name)
-    assert "call 3" in _received(local_aws, url)
+    message = _received(local_aws, url)
+    assert json.loads(message["Body"])["source"] == name
+    assert message["MessageAttributes"]["ErrorMessage"]["StringValue"] == "call 3"
 
 
 def test_event_is_in_the_targets_dead_letter_queue_when_the_target_does_not_exist(
@@ -158,4 +160,4 @@ def test_event_is_in_the_targets_dead_letter_queue_when_the_target_does_not_exis
     url, arn = _queue(local_aws, name)
     _rule(local_aws, name, Arn=arn.replace(name, "gone"), DeadLetterConfig={"Arn": arn})
     _put_event(local_aws, name)
-    assert json.loads(_received(local_aws, url))["source"] == name
+    assert json.loads(_received(local_aws, url)["Body"])["source"] == name

@@ -5,10 +5,12 @@ function (or a program that it runs) prints for its result, waits a fixed time f
 lives on when the server is killed while it works.
 """
 
+import json
 import queue
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
@@ -126,7 +128,33 @@ def install() -> None:
         "_execute_function_warm",
         ('                "body": {\n', '                "body": result.get("payload") or {\n'),
     )
+    edit(
+        lambda_svc,
+        "_route_async_failure",
+        (
+            "        body = json.dumps(envelope)\n",
+            "        body, attributes = _failed_event(func_name, target_arn, envelope)\n",
+        ),
+        ('"message_attributes": {},', '"message_attributes": attributes,'),
+        ('"md5_attrs": "",', '"md5_attrs": _sqs._md5_msg_attrs(attributes),'),
+        _failed_event=_failed_event,
+    )
     replace(lambda_runtime.Worker, "_drain_stderr_bounded", "3fd7cc742872", _until_end_of_log)
+
+
+def _failed_event(function: str, target_arn: str, envelope: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return body and attributes for a target: a dead-letter queue gets the event, a destination the whole story."""
+    configuration = lambda_svc._functions.get(function, {}).get("config", {})
+    if target_arn != (configuration.get("DeadLetterConfig") or {}).get("TargetArn"):
+        return json.dumps(envelope), {}
+    attributes = {
+        "RequestID": str(uuid4()),
+        "ErrorCode": str(envelope["responseContext"]["statusCode"]),
+        "ErrorMessage": envelope["responsePayload"].get("errorMessage", ""),
+    }
+    return json.dumps(envelope["requestPayload"]), {
+        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
+    }
 
 
 def _init_error(response: dict[str, Any]) -> Exception:

@@ -1,4 +1,4 @@
-"""SNS: e-mail subscriptions are confirmed and delivered, to the local inbox.
+"""SNS: e-mail subscriptions are confirmed and delivered, to the local inbox; Lambda subscriptions are retried.
 
 ministack takes every e-mail subscription as confirmed and only logs its messages. Here, as on AWS, a new one
 is pending until the link in its confirmation message was opened, and from then on the messages that pass its
@@ -16,7 +16,7 @@ from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import sns
 
 from emrp.local.inbox import Inbox
-from emrp.local.patches.anchors import replace
+from emrp.local.patches.anchors import edit, replace
 
 _EMAIL_PROTOCOLS = frozenset({"email", "email-json"})
 _SENDER = "AWS Notifications"
@@ -28,9 +28,17 @@ Action = Callable[[dict[str, Any]], Response]
 
 
 def install(inbox: Inbox) -> None:
-    """Deliver e-mail subscriptions to this inbox."""
+    """Deliver e-mail subscriptions to this inbox, and to functions as Lambda's asynchronous invocation does."""
     replace(sns, "_fanout", "984cdd91d64a", partial(_delivering, inbox))
     replace(sns, "_subscribe", "db260c543268", partial(_asking_again, inbox))
+    edit(
+        sns,
+        "_deliver_to_lambda",
+        (
+            "_lambda_svc._execute_function_with_config_scope(exec_record, event)",
+            "_lambda_svc.invoke_async_with_retry(exec_record, event)",
+        ),
+    )
     replace(sns, "_list_subscriptions", "03d4e93081a0", _hiding_pending)
     replace(sns, "_list_subscriptions_by_topic", "02119f3da935", _hiding_pending)
     sns._sub_arn_to_topic = _subscription_registry(inbox)
