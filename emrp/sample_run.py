@@ -22,6 +22,7 @@ from rich.table import Table
 from emrp.errors import RunFailedError
 from emrp.follow import Picture, RunFollower
 from emrp.progress import Stages, show_run
+from emrp.sample_data import write_salaries
 from emrp.stack import Stack
 
 KEY = "landing/salaries/salaries.csv"
@@ -54,7 +55,8 @@ class Upload:
     def started(self, run_input: dict[str, Any]) -> bool:
         """Tell whether a run with this input was started by the upload."""
         trigger = run_input.get("trigger") or {}
-        return (trigger.get("uri"), trigger.get("versionId", "")) == (self.uri, self.version_id)
+        # An event without a version is that of a bucket without versions, or of the local S3, which leaves it out.
+        return trigger.get("uri") == self.uri and trigger.get("versionId") in {None, "", self.version_id}
 
 
 def upload_sample(stack: Stack, file: Path) -> Upload:
@@ -90,8 +92,6 @@ def run_sample(stages: Stages, stack: Stack, pace: Pace) -> Picture:
 
     Raises RunFailedError when no run starts, or when one succeeds with a wrong result or none.
     """
-    from emrp.sample_data import write_salaries  # noqa: PLC0415
-
     console = stages.console
     with TemporaryDirectory(prefix="emrp-") as folder:
         sample = Path(folder) / "salaries.csv"
@@ -114,8 +114,8 @@ def read_result(output: str) -> list[list[str]]:
     """Read the rows (the header first) of the CSV files below `output`; raises RunFailedError when there are none."""
     rows: list[list[str]] = []
     for _, body in _objects(output, ".csv"):
-        header, *more = csv.reader(io.StringIO(body.decode()))
-        rows += more if rows else [header, *more]
+        lines = list(csv.reader(io.StringIO(body.decode())))
+        rows += lines[1:] if rows else lines
     if len(rows) < 2:  # noqa: PLR2004 - the header and something below it
         raise RunFailedError(f"The run succeeded, but there is no result in {output}.")
     return rows
