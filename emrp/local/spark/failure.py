@@ -1,36 +1,69 @@
 """The sentence with which EMR Serverless explains a failed job run (`stateDetails`)."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _MAXIMUM_LENGTH = 256  # of stateDetails
-_READ_BYTES = 256 * 1024  # the end of the log tells why a driver ended
-_TYPE = r"(?:[A-Za-z_$][\w$]*\.)*[A-Z_$a-z][\w$]*(?:Exception|Error|Interrupt|Exit|Failure)\b"
-_EXCEPTION = re.compile(rf"^(?:Caused by: |Exception in thread \"[^\"]*\" |: )?({_TYPE}(?:: .*)?)$")
-_LOG_LINE = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:TRACE|DEBUG|INFO|WARN) ")
-_ERROR_CLASS = re.compile(r": \[[A-Z][A-Z0-9_.]+\] ")
-_STACK_FRAME = re.compile(r"^(?:\s|at |\.\.\. )")
-_TRACEBACK = "Traceback (most recent call last):"
+_READ_BYTES = 256 * 1024  # the end of a log tells why a driver ended
+_PYTHON_FAILURE = "Traceback (most recent call last):"
+_JAVA_FAILURE = 'Exception in thread "'
+_JAVA_EXCEPTION = re.compile(r'^(?:Caused by: |Exception in thread "[^"]*" |: )(\S.*)')
+_STACK_FRAME = re.compile(r"^\s+(?:at |\.\.\. \d+ more)")
+_LOG_LINE = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?P<level>[A-Z]+) ")
 
 
-def failure_details(exit_code: int, stderr: Path) -> str:
-    """Say how a driver ended, with the exception of its log that helps most."""
+def failure_details(exit_code: int, stdout: Path, stderr: Path) -> str:
+    """Say how a driver ended, with the exceptions of its last failure, the root cause first.
+
+    Spark writes what a Python script writes to its standard error to the driver's standard output.
+    """
     details = f"Job failed, please check complete logs in configured logging destination. ExitCode: {exit_code}."
-    if reason := _reason(_last_lines(stderr)):
+    out, err = _last_lines(stdout), _last_lines(stderr)
+    if reason := _last_failure(out, _PYTHON_FAILURE) or _last_failure(err, _JAVA_FAILURE) or _last_message(err, out):
         details += f" Last few exceptions: {reason}"
     return details if len(details) <= _MAXIMUM_LENGTH else details[: _MAXIMUM_LENGTH - 3] + "..."
 
 
-def _reason(lines: list[str]) -> str:
-    """Choose the exception with an error class of Spark, else the root cause, of the last failure in a log."""
-    starts = [number for number, line in enumerate(lines) if line.startswith((_TRACEBACK, "Exception in thread"))]
-    last_failure = lines[starts[-1] :] if starts else lines
-    exceptions = [found[1] for line in last_failure if (found := _EXCEPTION.match(line))]
-    classified = [exception for exception in exceptions if _ERROR_CLASS.search(exception)]
-    if classified or exceptions:
-        return (classified or exceptions)[-1]
-    plain = [line for line in lines if not (_LOG_LINE.match(line) or _STACK_FRAME.match(line)) and line.strip()]
-    return plain[-1].strip() if plain else ""
+def _last_failure(lines: list[str], start: str) -> str:
+    starts = [number for number, line in enumerate(lines) if line.startswith(start)]
+    chosen: list[str] = []
+    if starts:
+        for exception in reversed(list(_exceptions(lines[starts[-1] :]))):
+            if not any(cause in exception for cause in chosen):
+                chosen.append(exception)
+    return "; ".join(chosen)
+
+
+def _exceptions(lines: list[str]) -> Iterator[str]:
+    """Yield the exceptions of a Python or Java stack trace, each with all lines of its message."""
+    message: list[str] = []
+    in_python_frames = lines[0] == _PYTHON_FAILURE
+    for line in lines[1:] if in_python_frames else lines:
+        if in_python_frames and line.startswith(" "):
+            continue
+        found = _JAVA_EXCEPTION.match(line)
+        if found or _STACK_FRAME.match(line) or _LOG_LINE.match(line):
+            if message:
+                yield " ".join(message)
+            message = [found[1]] if found else []
+        elif message or in_python_frames:
+            message.append(line.strip())
+        in_python_frames = False
+    if message:
+        yield " ".join(message).strip()
+
+
+def _last_message(*logs: list[str]) -> str:
+    """Return the last line that is neither part of a stack trace nor mere information."""
+    for lines in logs:
+        for line in reversed(lines):
+            logged = _LOG_LINE.match(line)
+            if logged and logged["level"] in {"ERROR", "FATAL"}:
+                return line[logged.end() :]
+            if line.strip() and not logged and not _STACK_FRAME.match(line):
+                return line.strip()
+    return ""
 
 
 def _last_lines(log: Path) -> list[str]:
