@@ -4,10 +4,10 @@ import re
 import time
 import urllib.request
 from contextlib import ExitStack
+from textwrap import indent
 
 from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
+from rich.markup import escape
 
 from emrp import environment
 from emrp.deployment import Deployment
@@ -69,8 +69,8 @@ class Demo:
 
     def _show_email(self, email: dict[str, str] | None) -> None:
         if email is not None:
-            title = f"E-mail to {email['to']}: {email['subject']}"
-            self._console.print(Panel(Text(email["body"].rstrip()), title=title, title_align="left"))
+            self._console.print(f"\n[bold]E-mail[/bold] to {email['to']}: {escape(email['subject'])}", soft_wrap=True)
+            self._console.print(indent(email["body"].rstrip(), "  "), markup=False, soft_wrap=True)
 
     def _show_logs(self, picture: Picture) -> None:
         folder = self._project.folder / ".local" / "last-run"

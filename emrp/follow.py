@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.job_state import FINAL_STATES, JobState
+from emr_pipelines.job_state import JobState, is_final
 from emr_pipelines.run import Job, Run
 
 from emrp.errors import UsageError
@@ -158,15 +158,12 @@ def _is_end(event_type: str) -> bool:
 
 
 def _timeline(job: Job) -> list[Step]:
-    changes = [(change["state"], datetime.fromisoformat(change["at"])) for change in job.states]
-    changes.sort(key=lambda change: change[1])  # they were recorded as their events arrived
-    ends = [at for _, at in changes[1:]]
+    """Return the states of a job run, each until the next one began; EMR may report one more than once."""
+    first_seen: dict[str, datetime] = {}
+    for change in sorted(job.states, key=lambda change: change["at"]):  # they were recorded as their events arrived
+        first_seen.setdefault(change["state"], datetime.fromisoformat(change["at"]))
+    ends = [*first_seen.values(), None][1:]
     return [
-        Step(
-            state,
-            at,
-            at if state in FINAL_STATES else end,
-            failed=state in FINAL_STATES and state != JobState.SUCCESS,
-        )
-        for (state, at), end in zip(changes, [*ends, None], strict=True)
+        Step(state, at, at if is_final(state) else end, failed=is_final(state) and state != JobState.SUCCESS)
+        for (state, at), end in zip(first_seen.items(), ends, strict=False)
     ]

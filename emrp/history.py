@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-_LEAVES_ITERATION = frozenset({"MapIterationSucceeded", "MapIterationFailed", "MapIterationAborted"})
 _ENDINGS = ("Failed", "TimedOut", "Aborted")
 
 
@@ -28,17 +27,17 @@ class Step:
 def read_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
     """Return the states of an execution in the order in which they were entered.
 
-    The states inside a Map are left out: a run's jobs are known by name from the run record.
+    The states inside a Map are left out: a run's jobs are known by name from the run record. (A Map inside a Map
+    would confuse this; a run has none.)
     """
     steps: list[Step] = []
-    inside_map: set[int] = set()
+    inside_map = False
     for event in events:
         kind: str = event["type"]
-        if kind == "MapIterationStarted" or (
-            event.get("previousEventId") in inside_map and kind not in _LEAVES_ITERATION
-        ):
-            inside_map.add(event["id"])
-        elif kind.endswith("StateEntered"):
+        if inside_map and not kind.startswith(("MapState", "Execution")):
+            continue
+        inside_map = kind in {"MapStateEntered", "MapStateStarted"}
+        if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
             steps.append(Step(name, event["timestamp"], failed=kind.startswith("Fail")))
         elif steps:

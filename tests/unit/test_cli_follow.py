@@ -220,3 +220,17 @@ def test_stages_are_summed_up_with_their_times() -> None:
 )
 def test_duration_is_readable_when_it_is_short_or_long(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_job_has_no_states_yet_when_emr_has_reported_none() -> None:
+    silent = replace(job(("SUBMITTED", 1)), states=[])
+
+    step = job_step(silent, [entered("Add Job Run", 0)])
+
+    assert [state.steps for state in step.steps] == [()]
+
+
+def test_state_stands_once_when_emr_reported_it_twice() -> None:
+    step = job_step(job(("SUBMITTED", 1), ("RUNNING", 2), ("RUNNING", 5)), [entered("Add Job Run", 0)])
+
+    assert [(state.name, state.ended_at) for state in step.steps[0].steps] == [("SUBMITTED", at(2)), ("RUNNING", None)]
