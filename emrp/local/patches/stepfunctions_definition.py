@@ -9,9 +9,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ministack.core.responses import error_response_json, json_response
+from ministack.core.responses import AccountRegionScopedDict, json_response
 from ministack.services import stepfunctions
-from ministack.services.cloudformation import provisioners
 
 from emrp.local.patches.anchors import replace
 
@@ -32,7 +31,7 @@ def install() -> None:
     """Check every definition before it is stored."""
     replace(stepfunctions, "_validate_definition_jsonata", "a5ec092b2c8d", _checking)
     replace(stepfunctions, "_validate_state_machine_definition", "91730eff8585", lambda _: _validate)
-    replace(provisioners, "_sfn_definition", "e29ae22959e7", _checking_in_stack)
+    stepfunctions._state_machines = _CheckedStateMachines.from_dict(stepfunctions._state_machines.to_dict())
 
 
 def problem_of(definition: str) -> str | None:
@@ -125,15 +124,15 @@ def _checking(problem_of_jsonata: Callable[[object], str | None]) -> Callable[[o
     return problem
 
 
-def _checking_in_stack(definition_of: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
-    def checked_definition(props: dict[str, Any]) -> str:
-        definition = definition_of(props)
-        problem = stepfunctions._validate_definition_jsonata(definition)
-        if problem:
-            raise provisioners._sfn_service_error(error_response_json("InvalidDefinition", problem, 400))
-        return definition
+class _CheckedStateMachines(AccountRegionScopedDict):  # type: ignore[misc]
+    """ministack's store of state machines, into which CloudFormation puts its own without asking the API."""
 
-    return checked_definition
+    __slots__ = ()
+
+    def __setitem__(self, arn: str, state_machine: dict[str, Any]) -> None:
+        if problem := stepfunctions._validate_definition_jsonata(state_machine["definition"]):
+            raise ValueError(f'Resource handler returned message: "{problem}" (HandlerErrorCode: InvalidRequest)')
+        super().__setitem__(arn, state_machine)
 
 
 def _validate(data: dict[str, Any]) -> Response:
