@@ -56,9 +56,10 @@ class DeployedStack:
         """Upload a file for a pipeline; returns the ARN of the execution that it starts."""
         key = f"landing/{pipeline}/{uuid4().hex[:8]}/{name}"
         self.put(key, body)
-        return eventually(lambda: self._execution_for(key))
+        return eventually(lambda: self.execution_for(key))
 
-    def _execution_for(self, key: str) -> str | None:
+    def execution_for(self, key: str) -> str | None:
+        """Return the ARN of the execution that an upload of `key` has started."""
         for execution in self.executions():
             described = self.aws.client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
             if json.loads(described["input"]).get("trigger", {}).get("key") == key:

@@ -68,7 +68,7 @@ def emr_events_lost(stack: DeployedStack) -> Iterator[None]:
 def test_upload_becomes_result_and_email(stack: DeployedStack, tmp_path: Path) -> None:
     sample = tmp_path / "salaries.csv"
     write_salaries(sample)
-    stack.upload("other", name="ignored.csv")
+    stack.put("landing/nobody/ignored.csv", "x")
     execution = stack.upload("salaries", sample.read_text(), "salaries.csv")
 
     assert stack.ended(execution) == "SUCCEEDED"
@@ -94,6 +94,7 @@ def test_upload_becomes_result_and_email(stack: DeployedStack, tmp_path: Path) -
     ]
     assert inner == ["Add Job Run"]
     assert len(outer) + len(inner) <= 6 + 2
+    assert stack.execution_for("landing/nobody/ignored.csv") is None
 
 
 def read_csv(stack: DeployedStack, uri: str) -> list[dict[str, str]]:
