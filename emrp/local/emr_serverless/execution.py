@@ -147,7 +147,7 @@ class Execution:
             try:
                 async with self._running_driver() as driver:
                     if exit_code := await driver.wait():
-                        return Outcome(JobRunState.FAILED, failure_details(exit_code, driver.stderr, driver.stdout))
+                        return Outcome(JobRunState.FAILED, failure_details(exit_code, driver.stdout, driver.stderr))
                     return Outcome(JobRunState.SUCCESS)
             except InvalidJobDriver as error:
                 return Outcome(JobRunState.FAILED, f"Job failed, the job driver is not valid: {error}")

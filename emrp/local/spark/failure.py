@@ -20,13 +20,13 @@ def failure_details(exit_code: int, stdout: Path, stderr: Path) -> str:
     """
     details = f"Job failed, please check complete logs in configured logging destination. ExitCode: {exit_code}."
     out, err = _last_lines(stdout), _last_lines(stderr)
-    if reason := _last_failure(out, _PYTHON_FAILURE) or _last_failure(err, _JAVA_FAILURE) or _last_message(err, out):
+    if reason := _last_failure(out) or _last_failure(err) or _last_message(err, out):
         details += f" Last few exceptions: {reason}"
     return details if len(details) <= _MAXIMUM_LENGTH else details[: _MAXIMUM_LENGTH - 3] + "..."
 
 
-def _last_failure(lines: list[str], start: str) -> str:
-    starts = [number for number, line in enumerate(lines) if line.startswith(start)]
+def _last_failure(lines: list[str]) -> str:
+    starts = [number for number, line in enumerate(lines) if line.startswith((_PYTHON_FAILURE, _JAVA_FAILURE))]
     chosen: list[str] = []
     if starts:
         for exception in reversed(list(_exceptions(lines[starts[-1] :]))):
