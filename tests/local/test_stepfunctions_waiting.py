@@ -164,6 +164,23 @@ def test_stop_reaches_the_items_of_a_map_when_they_wait(local_aws: LocalAwsUnder
     ]
 
 
+@pytest.mark.parametrize("kind", ["Map", "Parallel"])
+def test_other_branches_are_ended_when_one_fails(local_aws: LocalAwsUnderTest, queue_url: str, kind: str) -> None:
+    choose = {
+        "Type": "Choice",
+        "Choices": [{"Condition": "{% $states.input = 'fail' %}", "Next": "Fail"}],
+        "Default": "Wait",
+    }
+    waiting = _waiting(queue_url)["States"]
+    states = {"Choose": choose, "Fail": {"Type": "Fail", "Error": "First"}, **waiting}
+    branch = {"StartAt": "Choose", "States": states}
+    fields: dict[str, Any] = {"Items": ["wait", "fail"], "ItemProcessor": branch}
+    if kind == "Parallel":
+        fields = {"Arguments": "fail", "Branches": [_waiting(queue_url), branch]}
+    ended = local_aws.run({"StartAt": "Both", "States": {"Both": {"Type": kind, **fields, "End": True}}})
+    assert (ended["status"], ended["error"]) == ("FAILED", "First")
+
+
 @pytest.mark.parametrize(
     ("code", "token", "output"), [("InvalidToken", "nonsense", "{}"), ("InvalidOutput", None, "not JSON")]
 )

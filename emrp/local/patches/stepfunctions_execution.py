@@ -26,31 +26,41 @@ class ExecutionEnded(SystemExit):
 
 
 class RunningExecution:
-    """What the threads of one execution have in common while it runs."""
+    """What the threads of one execution, or of the branches of one state in it, have in common while they run."""
 
-    def __init__(self) -> None:
-        self.deadline: float | None = None
-        self.has_ended = False
+    def __init__(self, outer: "RunningExecution | None" = None) -> None:
+        self.deadline: float | None = outer.deadline if outer else None
+        self._outer = outer
+        self._ended = False
         self._wakers: set[Event] = set()
         self._lock = Lock()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this or what it is a part of has ended."""
+        return self._ended or (self._outer is not None and self._outer.has_ended)
 
     def wake_at_end(self, waker: Event) -> None:
         """Set the event when this execution ends (at once if it has)."""
         with self._lock:
-            if self.has_ended:
+            if self._ended:
                 waker.set()
             else:
                 self._wakers.add(waker)
+        if self._outer is not None:
+            self._outer.wake_at_end(waker)
 
     def forget(self, waker: Event) -> None:
         """Leave the event alone from now on."""
         with self._lock:
             self._wakers.discard(waker)
+        if self._outer is not None:
+            self._outer.forget(waker)
 
     def end(self) -> None:
         """Wake every thread that waits in this execution or for it."""
         with self._lock:
-            self.has_ended = True
+            self._ended = True
             for waker in self._wakers:
                 waker.set()
             self._wakers.clear()
@@ -135,6 +145,21 @@ def task_timeout(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         _task_deadline.reset(token)
+
+
+@contextlib.contextmanager
+def branches() -> Iterator[None]:
+    """Run the branches of a state, which `end_branches` in one of them ends all."""
+    token = _current.set(RunningExecution(_current.get()))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def end_branches() -> None:
+    """Leave the threads of the innermost `branches` around this one."""
+    _current.get().end()
 
 
 def conclude(execution: Execution, outcome: str, **fields: str | None) -> bool:

@@ -65,7 +65,7 @@ def install() -> None:
         ),
         ("_scaled_sleep(min(sleep_sec, 60))", "_scaled_sleep(_retry_delay(retrier, count))"),
         _run_task=_run_task,
-        _retry_delay=_retry_delay,
+        _retry_delay=retry_delay,
     )
     edit(
         stepfunctions,
@@ -194,7 +194,8 @@ def _error(code: str, message: str) -> Response:
     return response
 
 
-def _retry_delay(retrier: dict[str, Any], retries: int) -> float:
+def retry_delay(retrier: dict[str, Any], retries: int) -> float:
+    """Return how many seconds to wait before another attempt."""
     delay: float = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     if retrier.get("JitterStrategy") == "FULL":
