@@ -7,6 +7,7 @@ process is killed. What runs is asked of the server itself (`/_emrp/health`): no
 
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -67,8 +68,12 @@ class LocalAws:
 
     def stop(self) -> None:
         """End the server and everything it started, orderly if possible, and remove what it does not keep."""
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(self.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it has ended by itself; what it left is removed below
+        except PermissionError as error:
+            raise LocalAwsError(f"The local AWS on port {self.port} belongs to another user.") from error
         self._wait_for_end()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -110,8 +115,9 @@ def start(port: int = DEFAULT_PORT, data_dir: Path | None = None, *, detach: boo
     Port 0 takes a free one. With `data_dir` the state is kept there for the next start; without, it lives in
     `.local/PORT` of the current folder until the end. A detached server outlives this process.
     """
-    listener = _bind(port)
-    with listener:
+    if importlib.util.find_spec("ministack") is None:
+        raise LocalAwsError("The local AWS is not installed: pip install 'emr-pipelines[local]'.")
+    with _bind(port) as listener:
         port = listener.getsockname()[1]
         home = (data_dir or _PROJECT_DIR / str(port)).resolve()
         with _claim(home, persistent=data_dir is not None) as lock:

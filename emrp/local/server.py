@@ -119,6 +119,7 @@ def _configure_ministack(port: int, data_dir: Path, *, persistent: bool) -> None
         GATEWAY_PORT=str(port),
         BIND_HOST="127.0.0.1",
         MINISTACK_HOST="localhost",
+        AUTH="false",
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         LAMBDA_EXECUTOR="local",

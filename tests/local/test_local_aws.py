@@ -39,6 +39,7 @@ def test_request_is_refused_with_a_reason_when_it_comes_from_elsewhere(
     assert "is not this machine" in text
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists its sockets there")
 def test_server_listens_on_loopback_only_when_it_runs(local_aws: LocalAwsUnderTest) -> None:
     listening = Path("/proc/net/tcp").read_text(encoding="ascii")
     port = f"{local_aws.server.port:04X}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emrp.local.spark import InvalidJobDriver
-from tests.unit.emr_serverless_harness import ROLE, SPARK_JOB, Harness
+from tests.unit.emr_serverless_harness import ROLE, SPARK_JOB, Harness, refusal
 
 
 @pytest.fixture
@@ -29,18 +29,6 @@ async def hasty_emr(tmp_path: Path) -> AsyncIterator[Harness]:
 @pytest.fixture
 async def application(emr: Harness) -> str:
     return emr.create_application()
-
-
-def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[int, str, str]:
-    """The status, code and message with which a call is refused."""
-    with pytest.raises(ClientError) as refused:
-        call(**parameters)
-    response = refused.value.response
-    return (
-        response["ResponseMetadata"]["HTTPStatusCode"],
-        response["Error"]["Code"],
-        response["Error"]["Message"],
-    )
 
 
 async def test_application_becomes_created_when_it_is_new(emr: Harness) -> None:

@@ -37,10 +37,10 @@ def install() -> None:
 
 def _with_dead_letters(invoke: Callable[..., None]) -> Callable[..., None]:
     def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
-        if _exists(target["Arn"]):
-            invoke(target, event, rule, view)
-        elif queue := target.get("DeadLetterConfig", {}).get("Arn"):
-            invoke({**target, "Arn": queue}, event, rule, view)
+        queue = target.get("DeadLetterConfig", {}).get("Arn")
+        if queue and not _exists(target["Arn"]):
+            target = {**target, "Arn": queue}
+        invoke(target, event, rule, view)
 
     return invoke_target
 
