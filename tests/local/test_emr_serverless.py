@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -74,17 +75,18 @@ def submit(local_aws: LocalAwsUnderTest, bucket: str, application: str) -> Submi
 
 
 @pytest.fixture
-def reaches(local_aws: LocalAwsUnderTest, application: str, eventually: Callable[..., Any]) -> Reaches:
+def reaches(local_aws: LocalAwsUnderTest, application: str) -> Reaches:
     """Wait until a job run is in a state, and return its description."""
 
     def wait(job_run: str, state: str) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
+        deadline = time.monotonic() + LONG
+        while time.monotonic() < deadline:
             answer = local_aws.client("emr-serverless").get_job_run(applicationId=application, jobRunId=job_run)
             described: dict[str, Any] = answer["jobRun"]
-            return described if described["state"] == state else None
-
-        described: dict[str, Any] = eventually(look, LONG)
-        return described
+            if described["state"] == state:
+                return described
+            time.sleep(0.2)  # the API quota is ten calls per second
+        pytest.fail(f"the job run is {described['state']} instead of {state}: {described['stateDetails']}")
 
     return wait
 

@@ -9,8 +9,10 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
+import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from emrp.local.emr_serverless.api import Api
@@ -20,6 +22,7 @@ from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.logs import LogDelivery
 from emrp.local.emr_serverless.protocol import service_model
+from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
 from emrp.local.spark import DriverRequest
 
@@ -60,7 +63,13 @@ class FakeDriver:
 class Harness:
     """The service, its client, and what it did to the outside."""
 
-    def __init__(self, folder: Path, seconds_per_minute: float = 60.0, drivers_at_a_time: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seconds_per_minute: float = 60.0,
+        drivers_at_a_time: int = 100,
+        quotas: ApiQuotas | None = None,
+    ) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.drivers: list[FakeDriver] = []
         self.objects: dict[str, bytes] = {}
@@ -75,7 +84,8 @@ class Harness:
                 machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
                 work_dir=folder / "work",
                 seconds_per_minute=seconds_per_minute,
-            )
+            ),
+            quotas,
         )
         self.client = client_of(Api(self.service))
 
@@ -153,19 +163,20 @@ def client_of(api: Api) -> Any:
 
     def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         url = urlsplit(request.url)
-        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        content: Any = request.body or b""
+        body = content.encode() if isinstance(content, str) else content
         answering = api.handle_request(request.method, unquote(url.path), {}, body, parse_qs(url.query))
         try:
             answering.send(None)
         except StopIteration as answer:
-            status, headers, content = answer.value
-        raw: Any = _Raw(content)
+            status, headers, answered = answer.value
+        raw: Any = _Raw(answered)
         return AWSResponse(request.url, status, headers, raw)
 
     def check(parsed: dict[str, Any], model: Any, **_: Any) -> None:
         if "Error" not in parsed:
             answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
-            shape = service_model().operation_model(model.name).output_shape
+            shape: Any = service_model().operation_model(model.name).output_shape
             report = ParamValidator().validate(answer, shape)
             assert not report.has_errors(), report.generate_report()
 
@@ -178,3 +189,15 @@ class _Raw(io.BytesIO):
     def stream(self, *_: Any, **__: Any) -> Any:
         while chunk := self.read():
             yield chunk
+
+
+def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[int, str, str]:
+    """The status, code and message with which a call is refused."""
+    with pytest.raises(ClientError) as refused:
+        call(**parameters)
+    response = refused.value.response
+    return (
+        response["ResponseMetadata"]["HTTPStatusCode"],
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+    )

@@ -1,16 +1,10 @@
 """The service as ministack sees it: a module with `handle_request`, state and reset."""
 
-import logging
-import re
 from typing import Any
 
 from emrp.local.emr_serverless import protocol
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.service import EmrServerless
-
-log = logging.getLogger(__name__)
-
-_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class Api:
@@ -25,20 +19,9 @@ class Api:
         """Answer one HTTP request."""
         try:
             operation, parameters = protocol.parse(method, path, query, body)
-            return protocol.serialise(operation, self.call(operation, parameters))
+            return protocol.serialise(operation, self._service.call(operation, parameters))
         except ApiError as error:
             return protocol.serialise_error(error)
-
-    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Perform an operation by its AWS name."""
-        perform = getattr(self._service, _WORD_START.sub("_", operation).lower(), None)
-        if perform is None:
-            raise ApiError(
-                "ValidationException",
-                f"{operation} is not supported locally: interactive sessions need EMR Serverless on AWS.",
-            )
-        result: dict[str, Any] = perform(parameters)
-        return result
 
     def reset(self) -> None:
         """Forget everything; ministack calls this for /_ministack/reset."""

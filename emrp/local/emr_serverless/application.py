@@ -104,6 +104,11 @@ class Application:
         self.state_details = details
         self.updated_at = datetime.now(UTC)
 
+    def update(self, configuration: dict[str, Any]) -> None:
+        """Take another configuration."""
+        self.configuration = configuration
+        self.updated_at = datetime.now(UTC)
+
     def summary(self) -> dict[str, Any]:
         """Return the members of ApplicationSummary."""
         return {

@@ -19,6 +19,7 @@ from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
 from emrp.local.spark import start_driver
 
@@ -41,7 +42,8 @@ def install() -> None:
         machine=Gate(_fits_this_machine),
         work_dir=Path(os.environ["TMPDIR"]) / _MODULE,
     )
-    _service = EmrServerless(surroundings)
+    limited = os.environ.get("EMRP_API_QUOTAS", "on") != "off"
+    _service = EmrServerless(surroundings, ApiQuotas() if limited else None)
     _register(Api(_service))
 
 
