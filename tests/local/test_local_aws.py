@@ -47,6 +47,14 @@ def test_server_listens_on_loopback_only_when_it_runs(local_aws: LocalAwsUnderTe
     assert f" 00000000:{port} " not in listening
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the memory there")
+def test_server_needs_less_than_200_mb_when_it_idles(tmp_path: Path) -> None:
+    with lifecycle.start(port=0, data_dir=tmp_path) as server:
+        status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
+    resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+    assert int(resident) < 200 * 1024
+
+
 def test_inbox_is_a_page_when_a_browser_asks_for_it(local_aws: LocalAwsUnderTest) -> None:
     assert _answer(local_aws, "/_emrp/inbox", Accept="text/html,*/*")[1].startswith("text/html")
     assert isinstance(json.loads(_answer(local_aws, "/_emrp/inbox")[2]), list)

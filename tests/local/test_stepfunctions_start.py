@@ -112,6 +112,23 @@ def test_history_has_the_states_of_every_item_when_a_map_runs(local_aws: LocalAw
     assert events[-1]["type"] == "ExecutionSucceeded"
 
 
+def test_execution_fails_when_a_path_finds_nothing(local_aws: LocalAwsUnderTest) -> None:
+    state = {"Type": "Pass", "Parameters": {"n.$": "$.missing"}, "End": True}
+    ended = local_aws.run({"QueryLanguage": "JSONPath", "StartAt": "Go", "States": {"Go": state}})
+    assert (ended["error"], "'$.missing'" in ended["cause"]) == ("States.Runtime", True)
+
+
+def test_choice_goes_on_when_it_asks_whether_a_path_is_present(local_aws: LocalAwsUnderTest) -> None:
+    rule = {"Variable": "$.missing", "IsPresent": True, "Next": "No"}
+    states = {
+        "Ask": {"Type": "Choice", "Choices": [rule], "Default": "Yes"},
+        "No": {"Type": "Fail"},
+        "Yes": {"Type": "Pass", "Parameters": {"null.$": "$.null"}, "End": True},
+    }
+    ended = local_aws.run({"QueryLanguage": "JSONPath", "StartAt": "Ask", "States": states}, {"null": None})
+    assert json.loads(ended["output"]) == {"null": None}
+
+
 def test_branches_keep_their_variables_when_they_run_in_parallel(local_aws: LocalAwsUnderTest) -> None:
     def branch(value: int) -> dict[str, Any]:
         assign = {"Type": "Pass", "Assign": {"own": value}, "Next": "Read"}

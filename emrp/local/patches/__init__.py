@@ -8,6 +8,7 @@ from emrp.local.patches import (
     stepfunctions_branches,
     stepfunctions_definition,
     stepfunctions_execution,
+    stepfunctions_paths,
     stepfunctions_start,
     stepfunctions_task,
 )
@@ -23,3 +24,4 @@ def install(inbox: Inbox) -> None:
     stepfunctions_execution.install()
     stepfunctions_task.install()
     stepfunctions_branches.install()
+    stepfunctions_paths.install()
