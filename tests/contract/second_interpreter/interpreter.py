@@ -125,9 +125,7 @@ class Interpreter:
     def _execution(self, arn: str) -> Execution:
         described = self._states.describe_execution(executionArn=arn)
         events = self._states.get_execution_history(executionArn=arn)["events"]
-        entered = [
-            event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event
-        ]
+        entered = [event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event]
         return Execution(
             status=described["status"],
             error=described.get("error"),
@@ -136,9 +134,7 @@ class Interpreter:
             input=json.loads(described["input"]),
         )
 
-    def _invoke(
-        self, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
-    ) -> None:
+    def _invoke(self, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any) -> None:
         """Take the place of moto's call of Lambda."""
         function = normalised_parameters["FunctionName"].rpartition(":")[2]
         payload = json.loads(normalised_parameters["Payload"])
@@ -148,7 +144,7 @@ class Interpreter:
 
     def _behaviour(self, function: str, job: str | None) -> Behaviour:
         behaviours: Sequence[Behaviour] = self.functions.get(f"{function}/{job}") or self.functions[function]
-        count = sum(payload.get("job") == job for payload in self.calls_of(function))
+        count = len([payload for payload in self.calls_of(function) if payload.get("job") == job])
         return behaviours[min(count, len(behaviours)) - 1]
 
 
@@ -176,9 +172,7 @@ def _perform(behaviour: Behaviour, payload: dict[str, Any], tokens: Any) -> Any:
 def _definition(name: str, arns: Mapping[str, str]) -> str:
     """Return a definition with the template's substitutions filled in; every heartbeat's time is over at once."""
     text = json.dumps(state_machines()[name])
-    for placeholder, value in resources("AWS::Serverless::StateMachine")[name][
-        "DefinitionSubstitutions"
-    ].items():
+    for placeholder, value in resources("AWS::Serverless::StateMachine")[name]["DefinitionSubstitutions"].items():
         match value:
             case {"Fn::GetAtt": [function, "Arn"]}:
                 folder = function_folder(lambda_functions()[function])

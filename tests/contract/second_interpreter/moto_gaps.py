@@ -86,9 +86,7 @@ def _no_pause(_seconds: float) -> None:
 def _naming_nested_executions(start_execution: Callable[..., Any]) -> Callable[..., Any]:
     """Step Functions makes up the name of a nested execution that was given none; moto calls them all None."""
 
-    def start(
-        self: Any, state_machine_arn: str, name: str | None = None, *arguments: Any, **options: Any
-    ) -> Any:
+    def start(self: Any, state_machine_arn: str, name: str | None = None, *arguments: Any, **options: Any) -> Any:
         return start_execution(self, state_machine_arn, name or str(uuid4()), *arguments, **options)
 
     return start
@@ -98,9 +96,7 @@ def _noticing_early_answers(wait_for_heartbeat: Callable[..., Any]) -> Callable[
     """A function may answer its token before it returns; moto would see that only after a heartbeat's time."""
 
     def wait(self: Any, env: Any, callback_endpoint: Any, heartbeat_endpoint: Any) -> Any:
-        return callback_endpoint.get_outcome() or wait_for_heartbeat(
-            self, env, callback_endpoint, heartbeat_endpoint
-        )
+        return callback_endpoint.get_outcome() or wait_for_heartbeat(self, env, callback_endpoint, heartbeat_endpoint)
 
     return wait
 
@@ -149,6 +145,4 @@ def _normalise_response(
 def _operation(task: Any, boto_service_name: str | None, service_action_name: str | None) -> Any:
     service = botocore.session.get_session().get_service_model(task._get_boto_service_name(boto_service_name))
     action = task._get_boto_service_action(service_action_name)
-    return service.operation_model(
-        next(name for name in service.operation_names if xform_name(name) == action)
-    )
+    return service.operation_model(next(name for name in service.operation_names if xform_name(name) == action))

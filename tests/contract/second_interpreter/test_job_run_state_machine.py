@@ -34,9 +34,7 @@ def test_job_run_hands_over_names_and_a_token_when_it_adds_the_job(interpreter: 
     ("error", "end"),
     [("JobFailedError", "Job Failed"), ("JobCancelledError", "Job Cancelled"), ("LookupError", "Job Failed")],
 )
-def test_job_run_fails_with_emrs_reason_when_the_job_did(
-    interpreter: Interpreter, error: str, end: str
-) -> None:
+def test_job_run_fails_with_emrs_reason_when_the_job_did(interpreter: Interpreter, error: str, end: str) -> None:
     reason = 'Job process: he said "no"\nand left \\'
     interpreter.functions["add_job_run"] = [Fails(error, reason)]
 
@@ -67,9 +65,7 @@ def test_job_run_fails_when_the_function_has_a_bug(interpreter: Interpreter) -> 
     ],
     ids=lambda trouble: getattr(trouble, "error", None) or trouble.code,
 )
-def test_job_run_tries_again_when_the_trouble_will_pass(
-    interpreter: Interpreter, trouble: Raises | IsRefused
-) -> None:
+def test_job_run_tries_again_when_the_trouble_will_pass(interpreter: Interpreter, trouble: Raises | IsRefused) -> None:
     interpreter.functions["add_job_run"] = [trouble, trouble, Succeeds()]
 
     execution = interpreter.run_job()

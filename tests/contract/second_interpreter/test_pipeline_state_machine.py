@@ -46,9 +46,7 @@ def test_run_hands_its_name_and_input_to_the_functions_when_it_was_started_by_ha
 
 
 @pytest.mark.parametrize("jobs", [1, 8])
-def test_run_stays_in_the_bounds_of_state_transitions_when_it_succeeds(
-    interpreter: Interpreter, jobs: int
-) -> None:
+def test_run_stays_in_the_bounds_of_state_transitions_when_it_succeeds(interpreter: Interpreter, jobs: int) -> None:
     names = [f"job{number}" for number in range(jobs)]
     interpreter.functions["plan_run"] = [Returns({"runId": "salaries-1", "jobs": names})]
 

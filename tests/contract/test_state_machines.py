@@ -1,0 +1,214 @@
+"""The rules that both state machines keep, as properties of their files."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import emr_pipelines.errors
+import pytest
+from emr_pipelines.errors import EmrPipelinesError
+
+from tests.contract.cloud import all_states, resources, state_machines, template
+
+Definition = dict[str, Any]
+MACHINES = sorted(state_machines())
+LAMBDA_NOISE = {  # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+}
+NESTED_NOISE = {"StepFunctions.ExecutionLimitExceededException", "StepFunctions.SdkClientException"}
+STARTS_EXECUTION = "arn:aws:states:::states:startExecution.sync:2"
+DAY = 24 * 3600
+
+
+def states(machine: str, *types: str) -> list[tuple[str, Definition]]:
+    """Return the states of some types, or all, with their names."""
+    found = all_states(state_machines()[machine]).items()
+    return [(name, state) for name, state in found if not types or state["Type"] in types]
+
+
+def every_state(*types: str) -> pytest.MarkDecorator:
+    """Run a test for each state of some types of each machine."""
+    cases = [(machine, name) for machine in MACHINES for name, _ in states(machine, *types)]
+    return pytest.mark.parametrize(("machine", "name"), cases)
+
+
+def state(machine: str, name: str) -> Definition:
+    """Return a state."""
+    return dict(states(machine))[name]
+
+
+def placeholders(machine: str) -> set[str]:
+    """Return the name of every `${...}` in a definition."""
+    return set(re.findall(r"\$\{([^}]*)\}", str(state_machines()[machine])))
+
+
+def substitutions(machine: str) -> dict[str, Any]:
+    """Return what the template supplies."""
+    supplied: dict[str, Any] = resources("AWS::Serverless::StateMachine")[machine]["DefinitionSubstitutions"]
+    return supplied
+
+
+def heartbeat_parameter(machine: str, task: Definition) -> Definition:
+    """Return the template parameter from which the heartbeat of a task comes."""
+    (placeholder,) = re.findall(r"\$\{([^}]*)\}", task["HeartbeatSeconds"])
+    parameter: Definition = template()["Parameters"][substitutions(machine)[placeholder]["Ref"]]
+    return parameter
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_definition_states_jsonata_and_its_purpose_when_read_from_the_top(machine: str) -> None:
+    definition = state_machines()[machine]
+
+    assert definition["QueryLanguage"] == "JSONata"
+    assert definition["Comment"].endswith(".")
+
+
+@every_state()
+def test_state_says_why_it_exists_when_looked_at(machine: str, name: str) -> None:
+    assert state(machine, name)["Comment"].endswith(".")
+    assert "QueryLanguage" not in state(machine, name), "stated at the top, for all"
+
+
+@every_state("Task")
+def test_task_ends_before_its_machine_when_nothing_happens(machine: str, name: str) -> None:
+    assert 0 < state(machine, name)["TimeoutSeconds"] < state_machines()[machine]["TimeoutSeconds"]
+
+
+def test_timeouts_are_nested_outward_when_a_run_waits_for_a_job() -> None:
+    pipeline, job_run = state_machines()["PipelineStateMachine"], state_machines()["JobRunStateMachine"]
+    run_job = state("PipelineStateMachine", "Run Job")["TimeoutSeconds"]
+
+    assert job_run["TimeoutSeconds"] < run_job < pipeline["TimeoutSeconds"]
+    assert pipeline["TimeoutSeconds"] <= 365 * DAY  # Step Functions' own limit
+
+
+def test_clean_up_has_its_time_when_every_other_step_took_all_of_theirs() -> None:
+    tasks = dict(states("PipelineStateMachine", "Task"))
+
+    assert (
+        sum(task["TimeoutSeconds"] for task in tasks.values())
+        <= (state_machines()["PipelineStateMachine"]["TimeoutSeconds"])
+    )
+
+
+@every_state("Task")
+def test_task_has_a_heartbeat_shorter_than_its_timeout_when_it_waits_for_a_token(machine: str, name: str) -> None:
+    task = state(machine, name)
+    if not task["Resource"].endswith(".waitForTaskToken"):
+        assert "HeartbeatSeconds" not in task
+        return
+
+    assert heartbeat_parameter(machine, task)["MaxValue"] < task["TimeoutSeconds"]
+    assert task["Arguments"]["Payload"]["taskToken"] == "{% $states.context.Task.Token %}"
+
+
+@every_state("Task")
+def test_task_retries_noise_and_only_noise_when_it_fails(machine: str, name: str) -> None:
+    task = state(machine, name)
+    groups = [set(retrier["ErrorEquals"]) for retrier in task["Retry"]]
+
+    if task["Resource"] == STARTS_EXECUTION:
+        assert any(group >= NESTED_NOISE for group in groups)
+    else:
+        assert any(group >= LAMBDA_NOISE for group in groups)
+        assert {"TransientError"} in groups
+    assert not set.union(*groups) & {"States.ALL", "States.TaskFailed"}
+
+
+@every_state("Task")
+def test_task_spreads_its_retries_when_many_runs_meet_the_same_trouble(machine: str, name: str) -> None:
+    for retrier in state(machine, name)["Retry"]:
+        if retrier["ErrorEquals"] == ["States.HeartbeatTimeout"]:
+            continue  # nothing is overloaded: an event was late
+        assert retrier["JitterStrategy"] == "FULL"
+        assert retrier["IntervalSeconds"] < retrier["MaxDelaySeconds"] <= 120
+        assert retrier["BackoffRate"] > 1
+
+
+def test_job_is_submitted_in_the_end_when_emr_throttles_a_burst_of_runs() -> None:
+    """StartJobRun has a burst of 25 and then one a second; 40 jobs each of many runs must get through."""
+    (retrier,) = [
+        retrier
+        for retrier in state("JobRunStateMachine", "Add Job Run")["Retry"]
+        if retrier["ErrorEquals"] == ["TransientError"]
+    ]
+
+    mean_pause = retrier["MaxDelaySeconds"] / 2
+    assert retrier["MaxAttempts"] * mean_pause >= 3600
+
+
+@every_state("Task", "Map")
+def test_state_leaves_no_error_uncaught_when_it_fails(machine: str, name: str) -> None:
+    assert state(machine, name)["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_error_leads_to_clean_up_when_it_happens_before_it() -> None:
+    pipeline = state_machines()["PipelineStateMachine"]
+    before = [step for name, step in pipeline["States"].items() if "Catch" in step and name != "Clean Up"]
+
+    assert len(before) == 3
+    for step in before:
+        assert [catcher["Next"] for catcher in step["Catch"]] == ["Clean Up"]
+        assert step["Catch"][0]["Output"].keys() == {"error", "cause"}
+
+
+@every_state("Choice")
+def test_choice_has_a_default_when_nothing_matches(machine: str, name: str) -> None:
+    assert state(machine, name)["Default"]
+
+
+@every_state("Fail")
+def test_fail_says_what_and_why_when_entered(machine: str, name: str) -> None:
+    assert state(machine, name).keys() >= {"Error", "Cause"}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_placeholders_are_what_the_template_supplies_when_deployed(machine: str) -> None:
+    used = placeholders(machine)
+
+    assert used == substitutions(machine).keys()
+    assert all(re.fullmatch("([A-Z][a-z0-9]+)+", name) for name in used)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_definition_names_no_arn_of_an_account_when_deployed_anywhere(machine: str) -> None:
+    assert not re.search(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]+:\d*:", str(state_machines()[machine]))
+
+
+def error_names(machine: str) -> Iterator[str]:
+    """Yield every name that a Retry or a Catch looks for."""
+    for _, step in states(machine):
+        for rule in [*step.get("Retry", []), *step.get("Catch", [])]:
+            yield from rule["ErrorEquals"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_error_is_a_class_of_ours_when_aws_does_not_define_it(machine: str) -> None:
+    of_aws = re.compile(r"(States|Lambda|StepFunctions|Sandbox)\.")
+    ours = {name for name in error_names(machine) if not of_aws.match(name)}
+
+    assert ours
+    for name in ours:
+        assert issubclass(getattr(emr_pipelines.errors, name), EmrPipelinesError)
+
+
+def scopes(definition: Definition) -> Iterator[Definition]:
+    """Yield a state machine and everything in it that has states of its own."""
+    yield definition
+    for step in definition["States"].values():
+        if "ItemProcessor" in step:
+            yield from scopes(step["ItemProcessor"])
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_state_has_a_way_to_it_when_deployed(machine: str) -> None:
+    """Step Functions refuses a definition with an unreachable state, or with a way that leads nowhere."""
+    for scope in scopes(state_machines()[machine]):
+        ways = {scope["StartAt"]}
+        for step in scope["States"].values():
+            rules = [step, *step.get("Catch", []), *step.get("Choices", [])]
+            ways |= {rule[key] for rule in rules for key in ("Next", "Default") if key in rule}
+        assert ways == scope["States"].keys()
