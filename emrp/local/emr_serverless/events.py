@@ -1,11 +1,12 @@
 """The events of the service, with the fields of the samples in its user guide."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.job_run import Attempt, JobRun, JobRunState
+from emrp.local.emr_serverless.utilization import Figures
 
 Detail = dict[str, Any]
 Publish = Callable[[Application, str, Detail, list[str]], None]
@@ -56,6 +57,31 @@ class Events:
             "newAttemptCreatedAt": _iso(job_run.latest.created_at),
         }
         self._publish(job_run.application, "EMR Serverless Job Run Retry", detail, [])
+
+    def resources_used(
+        self, job_run: JobRun, attempt: Attempt, interval: Figures, since: datetime, *, final: bool
+    ) -> None:
+        """Tell what an attempt used, since the last time it was told and in all."""
+        until = attempt.ended_at or datetime.now(UTC)
+        total = attempt.figures or Figures()
+        detail = {
+            "applicationId": job_run.application.id,
+            "jobRunId": job_run.id,
+            "attempt": attempt.number,
+            "mode": job_run.mode,
+            "createdAt": _iso(job_run.created_at),
+            "calculatedFrom": _iso(since),
+            "calculatedTo": _iso(until),
+            "resourceUtilizationFinal": final,
+            "resourceUtilizationForInterval": interval.used.as_members(),
+            "billedResourceUtilizationForInterval": interval.billed.as_members(),
+            "totalResourceUtilization": total.used.as_members(),
+            "totalBilledResourceUtilization": total.billed.as_members(),
+        }
+        if attempt.started_at:
+            detail["startedAt"] = _iso(attempt.started_at)
+        kind = "EMR Serverless Job Resource Utilization Update"
+        self._publish(job_run.application, kind, detail, [job_run.arn])
 
     @staticmethod
     def _job_run(job_run: JobRun) -> Detail:

@@ -21,9 +21,15 @@ from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import JobRun, JobRunState
 from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.metering import REPORT_MINUTES, Meter
+from emrp.local.emr_serverless.workers import Workers, capacity_of, workers_of
 from emrp.local.spark import DriverRequest, InvalidJobDriver, failure_details
 
 DEFAULT_GRACE_SECONDS = 5.0
+_NO_ROOM_FOR_THE_JOB = "Job failed as application has exceeded maximumCapacity settings."
+_NO_ROOM_FOR_WORKERS = (
+    "Job failed due to Worker could not be allocated as the application has exceeded maximumCapacity."
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +63,19 @@ class Execution:
         surroundings: Surroundings,
         *,
         turn: Gate["Execution"],
+        capacity: Gate[Workers],
         on_end: Callable[["Execution"], None],
     ) -> None:
         self.job_run = job_run
         self.driver: Driver | None = None
         self._around = surroundings
         self._turn = turn
+        self._capacity = capacity
         self._on_end = on_end
         self._stopped = Outcome(JobRunState.CANCELLED)
         self._grace_seconds = DEFAULT_GRACE_SECONDS
         self._queue_timeout: asyncio.TimerHandle | None = None
+        self._meter = Meter(job_run, surroundings.events)
         self._around.events.job_run_changed(job_run, None)
         self._task = asyncio.create_task(self._run(), name=f"job run {job_run.id}")
         self._task.add_done_callback(self._settle)
@@ -137,36 +146,53 @@ class Execution:
         previous = self.job_run.state
         failed = self.job_run.latest
         failed.move_to(outcome.state, outcome.details)
+        self._meter.report(final=True)
         self.job_run.begin_next_attempt()
+        self._meter = Meter(self.job_run, self._around.events)
         self._around.events.job_run_retried(self.job_run, failed)
         self._around.events.job_run_changed(self.job_run, previous)
 
     async def _attempt(self) -> Outcome:
-        self._move(JobRunState.SCHEDULED)
-        async with self._around.machine.enter(self):
-            try:
-                async with self._running_driver() as driver:
-                    if exit_code := await driver.wait():
-                        return Outcome(JobRunState.FAILED, failure_details(exit_code, driver.stdout, driver.stderr))
-                    return Outcome(JobRunState.SUCCESS)
-            except InvalidJobDriver as error:
-                return Outcome(JobRunState.FAILED, f"Job failed, the job driver is not valid: {error}")
+        try:
+            workers = workers_of(self.job_run)
+            limit = capacity_of(self.job_run.application.configuration)
+            if not workers.driver.fits_in(limit):
+                return Outcome(JobRunState.FAILED, _NO_ROOM_FOR_THE_JOB)
+            if not workers.allocated.fits_in(limit):
+                return Outcome(JobRunState.FAILED, _NO_ROOM_FOR_WORKERS)
+            async with self._capacity.enter(workers):
+                workers.grow_into(limit, self._capacity.inside)
+                self._move(JobRunState.SCHEDULED)
+                async with self._around.machine.enter(self):
+                    return await self._drive(workers)
+        except InvalidJobDriver as error:
+            return Outcome(JobRunState.FAILED, f"Job failed, the job driver is not valid: {error}")
+
+    async def _drive(self, workers: Workers) -> Outcome:
+        async with self._running_driver(workers) as driver:
+            if exit_code := await driver.wait():
+                return Outcome(JobRunState.FAILED, failure_details(exit_code, driver.stderr, driver.stdout))
+            return Outcome(JobRunState.SUCCESS)
 
     @asynccontextmanager
-    async def _running_driver(self) -> AsyncIterator[Driver]:
-        """Have a driver; at the end it is gone and its logs are where they belong."""
+    async def _running_driver(self, workers: Workers) -> AsyncIterator[Driver]:
+        """Have a driver; at the end it is gone, its logs are where they belong and its use is counted."""
         attempt = self.job_run.latest
         request = self._driver_request()
         driver = await start_surely(self._around.start_driver, request)
         self.driver = driver
+        self._move(JobRunState.RUNNING)
+        interval = REPORT_MINUTES * self._around.seconds_per_minute
+        reporting = asyncio.create_task(self._meter.report_regularly(workers, interval))
         try:
-            self._move(JobRunState.RUNNING)
             yield driver
         except asyncio.CancelledError:
             await driver.kill(self._grace_seconds)
             raise
         finally:
             self.driver = None
+            reporting.cancel()
+            self._meter.read(workers)
             await self._around.logs.deliver(self.job_run, attempt, [driver.stdout, driver.stderr])
             await asyncio.to_thread(shutil.rmtree, request.work_dir, ignore_errors=True)
 
@@ -191,6 +217,7 @@ class Execution:
         else:
             outcome = task.result()
         self._move(*outcome)
+        self._meter.report(final=True)
         self._on_end(self)
 
     def _move(self, state: JobRunState, details: str = "") -> None:

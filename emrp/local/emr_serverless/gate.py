@@ -19,6 +19,11 @@ class Gate(Generic[Item]):
         self._line: deque[tuple[Item, asyncio.Future[None]]] = deque()
 
     @property
+    def inside(self) -> Collection[Item]:
+        """Those who are inside."""
+        return self._inside
+
+    @property
     def line(self) -> list[Item]:
         """Those who wait, in order."""
         return [item for item, _ in self._line]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.utilization import Figures
 
 DEFAULT_TIMEOUT_MINUTES = 720
 DEFAULT_FAILED_ATTEMPTS_PER_HOUR = 5
@@ -66,6 +67,7 @@ class Attempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     queued: timedelta = timedelta()
+    figures: Figures | None = None  # since the attempt runs
     updated_at: datetime = field(init=False)
     state_details: str = field(init=False)
 
@@ -209,8 +211,20 @@ class JobRun:
             "endedAt": attempt.ended_at,
             "queuedDurationMilliseconds": round(attempt.queued / timedelta(milliseconds=1)),
             "totalExecutionDurationSeconds": self._execution_seconds(),
+            **self._resource_figures(),
             "imageConfiguration": self.application.configuration.get("imageConfiguration"),
             "workerTypeSpecifications": self.application.configuration.get("workerTypeSpecifications"),
+        }
+
+    def _resource_figures(self) -> dict[str, Any]:
+        """Return the figures of all attempts, once there are any."""
+        measured = [attempt.figures for attempt in self.attempts if attempt.figures]
+        if not measured:
+            return {}
+        total = sum(measured, Figures())
+        return {
+            "totalResourceUtilization": total.used.as_members(),
+            "billedResourceUtilization": total.billed.as_members(),
         }
 
     def _execution_seconds(self) -> int | None:

@@ -12,6 +12,7 @@ from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import JobRun
+from emrp.local.emr_serverless.workers import Workers, capacity_of, fit
 
 _S = ApplicationState
 
@@ -25,6 +26,7 @@ class LiveApplication:
         self.executions: dict[str, Execution] = {}
         self._around = surroundings
         self._turn: Gate[Execution] = Gate(self._may_run)
+        self._capacity: Gate[Workers] = Gate(self._has_capacity)
         self._auto_stop: asyncio.TimerHandle | None = None
         self._transition: asyncio.Task[None] | None = None
 
@@ -81,6 +83,7 @@ class LiveApplication:
             job_run,
             self._around,
             turn=self._turn,
+            capacity=self._capacity,
             on_end=self._execution_ended,
         )
         self._start_if_needed()
@@ -125,6 +128,9 @@ class LiveApplication:
     def _may_run(self, _execution: Execution, running: Collection[Execution]) -> bool:
         limit = self.application.max_concurrent_runs
         return self.application.state is _S.STARTED and (limit is None or len(running) < limit)
+
+    def _has_capacity(self, workers: Workers, others: Collection[Workers]) -> bool:
+        return fit(workers, others, capacity_of(self.application.configuration))
 
     def _execution_ended(self, execution: Execution) -> None:
         del self.executions[execution.job_run.id]
