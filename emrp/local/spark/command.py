@@ -1,7 +1,7 @@
 """The command line, environment and files with which one Spark driver starts.
 
-The driver is Java with `SparkSubmit` as main class: exactly what `bin/spark-submit` ends up running, without the
-shell scripts and the extra JVM (about a second) that only compute this command line.
+The driver is Java that runs `SparkSubmit`: exactly what `bin/spark-submit` ends up running, without the shell
+scripts and the extra JVM (about a second) that only compute this command line.
 """
 
 import importlib.util
@@ -25,6 +25,7 @@ JAR = Path(__file__).with_name("jvm") / "emrp-spark.jar"
 
 _LOOPBACK = "127.0.0.1"
 _DRIVER_ENVIRONMENT = "spark.emr-serverless.driverEnv."
+_MAIN_CLASS = "emrp.driver.Driver"
 _SQL_CLIENT = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
 _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -82,6 +83,7 @@ def build_command(
     properties = (
         {"spark.app.name": name} | classifications.properties | submitted | _imposed_properties(work_dir, ui_port)
     )
+    archives = properties.pop("spark.archives", "")
     configuration = work_dir / "conf"
     configuration.mkdir()
     (work_dir / "tmp").mkdir()
@@ -92,9 +94,10 @@ def build_command(
         [
             str(find_java()),
             *_java_options(properties, work_dir / "tmp"),
+            f"-Demrp.archives={archives}",
             "-cp",
             _class_path(properties, configuration),
-            "org.apache.spark.deploy.SparkSubmit",
+            _MAIN_CLASS,
             "--properties-file",
             str(configuration / "spark-defaults.conf"),
             *_application(job, work_dir),

@@ -1,11 +1,15 @@
-"""One Spark driver: a process group of its own that runs one job in a folder of its own."""
+"""One Spark driver: a process group of its own that runs one job in a folder of its own.
+
+Its standard input is a pipe from this process. When this process dies, however, the pipe closes and the driver ends
+itself (emrp.driver.Lifeline).
+"""
 
 import asyncio
 import contextlib
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +39,9 @@ class DriverRequest:
 class Driver:
     """A started driver."""
 
-    def __init__(self, process: Process, work_dir: Path, ui_url: str | None) -> None:
+    def __init__(self, process: Process, lifeline: int, work_dir: Path, ui_url: str | None) -> None:
         self._process = process
+        self._lifeline: int | None = lifeline
         self._work_dir = work_dir
         self.pid = process.pid
         self.ui_url = ui_url
@@ -47,6 +52,9 @@ class Driver:
         """Return the exit code, 128 + n after signal n, when the driver and all that it started have ended."""
         exit_code = await self._process.wait()
         self._signal(signal.SIGKILL)  # Python workers that outlived their driver
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
         await asyncio.to_thread(shutil.rmtree, self._work_dir / "tmp", ignore_errors=True)
         return exit_code if exit_code >= 0 else 128 - exit_code
 
@@ -76,14 +84,21 @@ async def start_driver(request: DriverRequest) -> Driver:
     command = build_command(
         job, classifications, name=request.name, work_dir=request.work_dir, environment=request.environment
     )
-    with (request.work_dir / "stdout").open("wb") as stdout, (request.work_dir / "stderr").open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *command.arguments,
-            cwd=request.work_dir,
-            env=command.environment,
-            stdin=DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    return Driver(process, request.work_dir, command.ui_url)
+    reader, lifeline = os.pipe()
+    try:
+        with (request.work_dir / "stdout").open("wb") as stdout, (request.work_dir / "stderr").open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                *command.arguments,
+                cwd=request.work_dir,
+                env=command.environment,
+                stdin=reader,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+    except BaseException:
+        os.close(lifeline)
+        raise
+    finally:
+        os.close(reader)
+    return Driver(process, lifeline, request.work_dir, command.ui_url)
