@@ -1,6 +1,7 @@
 """What the contract tests read: the template, the state machines, the functions and the example events."""
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,22 @@ def resources(kind: str) -> dict[str, Properties]:
     """Return the properties of every resource of a type, by logical id."""
     found = template()["Resources"].items()
     return {name: resource.get("Properties", {}) for name, resource in found if resource["Type"] == kind}
+
+
+def statements(value: Any) -> Iterator[Properties]:
+    """Yield every policy statement below a value."""
+    if isinstance(value, dict):
+        yield from ([value] if "Effect" in value else [])
+        for item in value.values():
+            yield from statements(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from statements(item)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a value that may stand alone or in a list as a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def lambda_functions() -> dict[str, Properties]:

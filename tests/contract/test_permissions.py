@@ -1,0 +1,123 @@
+"""A function may do what it can come to call, and nothing else."""
+
+import re
+
+import pytest
+
+from tests.contract.call_graph import actions_of
+from tests.contract.cloud import (
+    FUNCTIONS,
+    TEMPLATE_FILE,
+    Properties,
+    all_states,
+    as_list,
+    function_folder,
+    lambda_functions,
+    resources,
+    state_machines,
+    statements,
+    template,
+)
+
+# What AWS asks for besides the operation itself.
+IMPLIED = {
+    "emr-serverless:CreateApplication": {"emr-serverless:TagResource", "iam:CreateServiceLinkedRole"},
+    "emr-serverless:StartJobRun": {"emr-serverless:TagResource", "iam:PassRole"},
+}
+# https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/#required-resources
+IDEMPOTENCY = {f"dynamodb:{operation}Item" for operation in ("Delete", "Get", "Put", "Update")}
+
+
+def granted(policy: object) -> set[str]:
+    """Return every action that the statements below a value allow."""
+    return {
+        action
+        for statement in statements(policy)
+        if statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+    }
+
+
+def needed(folder: str) -> set[str]:
+    """Return every action that a function needs."""
+    actions = actions_of(folder)
+    for operation in tuple(actions):
+        actions |= IMPLIED.get(operation, set())
+    if "DynamoDBPersistenceLayer(" in (FUNCTIONS / folder / "app.py").read_text():
+        actions |= IDEMPOTENCY
+    return actions
+
+
+@pytest.mark.parametrize("name", sorted(lambda_functions()))
+def test_function_is_allowed_what_it_calls_and_no_more_when_deployed(name: str) -> None:
+    properties = lambda_functions()[name]
+
+    assert granted(properties["Policies"]) == needed(function_folder(properties))
+
+
+def test_call_graph_sees_what_a_function_calls_when_it_is_hidden_well() -> None:
+    """Guards the test above: by name, through a helper, from a constant, from a paginator."""
+    assert actions_of("start_pipeline") == {"s3:GetObject", "s3:ListBucket", "states:StartExecution"}
+    assert actions_of("handle_state_change") >= {
+        "dynamodb:Query",
+        "emr-serverless:DeleteApplication",
+        "events:PutEvents",
+        "states:SendTaskHeartbeat",
+    }
+
+
+@pytest.mark.parametrize("machine", sorted(state_machines()))
+def test_state_machine_may_call_its_functions_and_no_others_when_deployed(machine: str) -> None:
+    (role,) = resources("AWS::Serverless::StateMachine")[machine]["Role"]["Fn::GetAtt"][:1]
+    called = {
+        state["Arguments"]["FunctionName"][2:-1].removesuffix("Arn")
+        for state in all_states(state_machines()[machine]).values()
+        if "lambda:invoke" in state.get("Resource", "")
+    }
+    (invoke,) = [
+        statement
+        for statement in statements(resources("AWS::IAM::Role")[role]["Policies"])
+        if statement["Action"] == "lambda:InvokeFunction"
+    ]
+
+    assert {resource["Fn::GetAtt"][0] for resource in invoke["Resource"]} == called
+
+
+class TestPolicies:
+    """Exact actions on exact resources."""
+
+    def allowed(self) -> list[Properties]:
+        return [statement for statement in statements(template()["Resources"]) if statement["Effect"] == "Allow"]
+
+    def test_action_is_exact_when_allowed(self) -> None:
+        actions = [action for statement in self.allowed() for action in as_list(statement["Action"])]
+
+        assert len(actions) > 50
+        assert not [action for action in actions if "*" in action]
+
+    def test_resource_has_a_comment_that_says_why_when_it_is_everything(self) -> None:
+        lines = [
+            line for line in TEMPLATE_FILE.read_text().splitlines() if re.search(r"""Resource: ["']\*["']""", line)
+        ]
+
+        assert [line for line in lines if not re.search(r"# \w+", line)] == []
+        assert bool(lines) == any(statement.get("Resource") == "*" for statement in self.allowed())
+
+    def test_application_is_used_but_never_changed_when_it_may_be_somebody_elses(self) -> None:
+        for statement in self.allowed():
+            if "Condition" in statement or "emr-serverless:" not in str(statement["Action"]):
+                continue
+            verbs = "|".join(action.partition(":")[2] for action in as_list(statement["Action"]))
+            assert not re.search("Create|Update|Stop|Delete", verbs)
+
+    def test_role_goes_to_emr_only_when_passed(self) -> None:
+        (passing,) = [statement for statement in self.allowed() if "iam:PassRole" in as_list(statement["Action"])]
+
+        assert passing["Action"] == "iam:PassRole"
+        assert passing["Resource"] == {"Fn::GetAtt": ["JobRole", "Arn"]}
+        assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "emr-serverless.amazonaws.com"}}
+
+    def test_service_acts_for_this_account_only_when_it_assumes_a_role(self) -> None:
+        for statement in self.allowed():
+            if statement["Action"] == "sts:AssumeRole":
+                assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
