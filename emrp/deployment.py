@@ -4,15 +4,18 @@ What the user's samconfig.toml says stays in force: parameters given on SAM's co
 `parameter_overrides`, so they are read from there and passed on.
 """
 
+import fcntl
 import json
 import os
 import shlex
 import signal
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.markup import escape
 from rich.status import Status
@@ -44,11 +47,12 @@ class Deployment:
             "--parameter-overrides",
             *(f"{name}={json.dumps(value)}" for name, value in self.all_parameters().items()),
         ]
-        with stages.stage("Build the functions (sam build)") as status:
-            self._sam(["build", "--cached", "--parallel", *overrides], status)
-        with stages.stage("Deploy the stack (sam deploy)") as status:
-            names = ["--stack-name", self.stack, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-            self._sam(["deploy", *names, *overrides], status)
+        names = ["--stack-name", self.stack, "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        with self._alone():
+            with stages.stage("Build the functions (sam build)") as status:
+                self._sam(["build", "--cached", "--parallel", *overrides], status)
+            with stages.stage("Deploy the stack (sam deploy)") as status:
+                self._sam(["deploy", *names, *overrides], status)
 
     def delete(self) -> None:
         """Delete the stack and what SAM uploaded for it."""
@@ -62,17 +66,29 @@ class Deployment:
             return {**configured, **machine, **self.parameters}
         return {"PythonRuntime": this_runtime(), **configured, **self.parameters}
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another deployment from this folder: a build replaces what a deployment uploads."""
+        self._logs.mkdir(exist_ok=True)
+        with (self._logs / "sam.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def _logs(self) -> Path:
+        return self.project.folder / ".local"
+
     def _sam(self, arguments: Sequence[str], status: Status | None) -> None:
         command = [self.project.sam, arguments[0], "--config-env", self.config_env, *arguments[1:]]
-        log = self.project.folder / ".local" / f"sam-{arguments[0]}.log"
-        log.parent.mkdir(exist_ok=True)
+        log = self._logs / f"sam-{arguments[0]}.log"
         title = status.status if status else ""
         with (
+            TemporaryDirectory(prefix="emrp-sam-") as temporary,
             log.open("w", encoding="utf-8") as file,
             subprocess.Popen(
                 command,
                 cwd=self.project.folder,
-                env=self._environment(),
+                env=self._environment(temporary),
                 text=True,
                 encoding="utf-8",
                 errors="replace",
@@ -85,7 +101,7 @@ class Deployment:
             try:
                 for line in process.stdout or ():
                     file.write(line)
-                    if status and line.strip():
+                    if status and any(character.isalpha() for character in line):
                         status.update(f"{title}  [dim]{escape(line.strip()[:80])}[/dim]")
             except BaseException:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -93,12 +109,13 @@ class Deployment:
         if process.returncode:
             raise CommandError(_failure(shlex.join(["sam", *command[1:2]]), log))
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, temporary: str) -> dict[str, str]:
         return {
             **os.environ,
             "PATH": os.pathsep.join([str(self.project.tools), os.environ.get("PATH", os.defpath)]),
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.5" if self.local else "3",
+            "TMPDIR": temporary,  # SAM leaves folders behind
             "PYTHONUNBUFFERED": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -41,12 +41,12 @@ class Stages:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, title: str) -> Iterator[Status]:
-        """Show `title` while the block runs; the block may update the status with what it is doing."""
+    def stage(self, title: str) -> Iterator[Status | None]:
+        """Show `title` while the block runs; the block may update the status, if it is shown."""
         started = time.monotonic()
-        if not self.console.is_terminal:
+        if not self.console.is_interactive:
             self.console.print(f"{title} ...", markup=False)
-        with self.console.status(escape(title)) as status:
+        with self.console.status(escape(title)) if self.console.is_interactive else nullcontext() as status:
             yield status
         self.seconds[title] = time.monotonic() - started
         self.console.print(f"[green]✓[/green] {escape(title)}  [dim]{duration(self.seconds[title])}[/dim]")
@@ -75,7 +75,7 @@ class RunProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._printed: set[tuple[str, ...]] = set()
-        self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND) if console.is_interactive else None
         self._spinner = Spinner("dots")
         self._picture: Picture | None = None
 

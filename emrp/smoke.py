@@ -59,7 +59,7 @@ class Smoke:
                 picture = run_sample(self._stages, stack, _PACE)
                 with self._stages.stage("Receive the notification"):
                     notification = _wait_for_notification(queue_url, picture.run_id)
-        self._stages.console.print(f"\n{notification}\n", markup=False)
+        self._stages.console.print(f"\n{notification}\n", markup=False, soft_wrap=True)
         self._stages.console.print(self._stages.summary())
         if not picture.succeeded:
             raise RunFailedError(f"The run {picture.status.lower()}: {picture.error}: {picture.cause}")
@@ -134,8 +134,8 @@ def _delete_applications(stack_name: str) -> None:
     for page in emr.get_paginator("list_applications").paginate():
         for application in page["applications"]:
             if application["state"] != "TERMINATED":
-                tags = emr.list_tags_for_resource(resourceArn=application["arn"])["tags"]
-                if tags.get("emr-pipelines:stack") == stack_name:
+                details = emr.get_application(applicationId=application["id"])["application"]
+                if details.get("tags", {}).get("emr-pipelines:stack") == stack_name:
                     _delete_application(application["id"])
 
 

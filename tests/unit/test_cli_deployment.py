@@ -88,9 +88,10 @@ def test_sam_and_its_children_are_ended_when_the_command_is_interrupted(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(deployment, "escape", interrupt)  # is called with the first line of output
+    terminal = Console(file=StringIO(), force_terminal=True, _environ={})
 
     with pytest.raises(KeyboardInterrupt):
-        Deployment(project, "stack").run(stages())
+        Deployment(project, "stack").run(Stages(terminal))
 
     readable, _, _ = select.select([reader], [], [], 10)
     assert readable, "SAM's child is still alive"
