@@ -62,8 +62,7 @@ Exception in thread "main" java.io.FileNotFoundException: No such file or direct
         (
             BAD_NUMBER,
             "",
-            'java.lang.NumberFormatException: For input string: "x"; py4j.protocol.Py4JJavaError: An '
-            "error occurred while calling o40.count.",
+            'java.lang.NumberFormatException: For input string: "x"; py4j.protocol.Py4JJavaError: o40.count failed.',
         ),
         (ERROR_IN_EXCEPT, "", "ValueError: the second of two lines"),
         ("", JAVA, "java.io.FileNotFoundException: No such file or directory: s3://bucket/jobs/none.py"),
