@@ -58,20 +58,41 @@ def parse(method: str, path: str, query: Query, body: bytes) -> tuple[str, dict[
     for route in _routes():
         match = route.path.fullmatch(path.rstrip("/"))
         if match and method == route.method:
-            operation = service_model().operation_model(route.operation)
-            shape = _structure(operation.input_shape)
+            shape = input_shape(route.operation)
             parameters = _parameters(shape, match.groupdict(), query, body)
-            problems = list(_problems(parameters, shape, ""))
-            if problems:
-                raise ApiError("ValidationException", _validation_message(problems))
-            return operation.name, parameters
+            check(parameters, shape)
+            return route.operation, parameters
     raise ApiError("UnknownOperationException", f"There is no operation {method} {path}.")
+
+
+def input_shape(operation: str) -> StructureShape:
+    """Return the model of an operation's parameters."""
+    return _structure(service_model().operation_model(operation).input_shape)
+
+
+def output_shape(operation: str) -> StructureShape:
+    """Return the model of an operation's result."""
+    return _structure(service_model().operation_model(operation).output_shape)
+
+
+def check(parameters: Mapping[str, Any], shape: StructureShape) -> None:
+    """Refuse parameters that break constraints of the model, naming all of them."""
+    problems = list(_problems(parameters, shape, ""))
+    if problems:
+        plural = "s" if len(problems) > 1 else ""
+        message = f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
+        raise ApiError("ValidationException", message)
+
+
+def output(operation: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result as JSON, with the members that the model knows."""
+    content: dict[str, Any] = _output(result, output_shape(operation))
+    return content
 
 
 def serialise(operation: str, result: Mapping[str, Any]) -> Response:
     """Return the answer to an operation."""
-    content = _output(result, _structure(service_model().operation_model(operation).output_shape))
-    return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
+    return 200, {"Content-Type": "application/json"}, json.dumps(output(operation, result)).encode()
 
 
 def serialise_error(error: ApiError) -> Response:
@@ -175,11 +196,6 @@ def _output(value: Value, shape: Shape) -> Value:
         case ListShape():
             return [_output(item, shape.member) for item in value]
     return round(value.timestamp(), 3) if isinstance(value, datetime) else value
-
-
-def _validation_message(problems: list[str]) -> str:
-    plural = "s" if len(problems) > 1 else ""
-    return f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
 
 
 def _problems(value: Value, shape: Shape, path: str) -> Iterator[str]:

@@ -12,11 +12,13 @@ from ministack import app
 from ministack.core import iam_actions, router
 
 from emrp.local import events as local_events
+from emrp.local.emr_serverless import cloudformation, stepfunctions
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.events import Detail, Events
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
+from emrp.local.emr_serverless.in_process import InProcessClient
 from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogDelivery
 from emrp.local.emr_serverless.quotas import ApiQuotas
@@ -28,6 +30,7 @@ _MODULE = "emr_serverless"
 _SOURCE = "aws.emr-serverless"
 
 _service: EmrServerless | None = None
+_watchers = stepfunctions.Watchers()
 
 
 def install() -> None:
@@ -45,6 +48,9 @@ def install() -> None:
     limited = os.environ.get("EMRP_API_QUOTAS", "on") != "off"
     _service = EmrServerless(surroundings, ApiQuotas() if limited else None)
     _register(Api(_service))
+    client = InProcessClient(_service, lambda: app._MAIN_LOOP)
+    cloudformation.install(client)
+    stepfunctions.install(client, _watchers)
 
 
 async def shutdown() -> None:
@@ -74,6 +80,7 @@ def _publish_soon(application: Application, detail_type: str, detail: Detail, re
     """Publish an event after what is being done now, in order; a rule's target never delays the service."""
 
     def publish() -> None:
+        _watchers.changed(detail["arn"] if "arn" in detail else resources[0])
         local_events.publish_aws_event(
             _SOURCE,
             detail_type,

@@ -27,9 +27,9 @@ class EmrServerless:
             TagOperations(self._registry),
         )
 
-    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Perform an operation with parameters that fit the model."""
-        if self._quotas:
+    def call(self, operation: str, parameters: dict[str, Any], *, counted: bool = True) -> dict[str, Any]:
+        """Perform an operation with parameters that fit the model; it is counted if there are quotas."""
+        if self._quotas and counted:
             self._quotas.take(operation)
         method = _WORD_START.sub("_", operation).lower()
         for operations in self._operations:
