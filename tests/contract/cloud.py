@@ -69,6 +69,13 @@ def pascal_case(name: str) -> str:
     return "".join(word.capitalize() for word in name.replace("_", " ").split())
 
 
+def environment_of(folder: str) -> set[str]:
+    """Return the name of every environment variable that a function has."""
+    properties = lambda_functions()[f"{pascal_case(folder)}Function"]
+    of_all = template()["Globals"]["Function"]
+    return {name for holder in (of_all, properties) for name in holder.get("Environment", {}).get("Variables", {})}
+
+
 @cache
 def state_machines() -> dict[str, Properties]:
     """Return every state machine definition as it stands in its file, by the logical id of its resource."""
