@@ -16,7 +16,7 @@ from rich.console import Console
 from emrp import environment
 from emrp.demo import Demo
 from emrp.deployment import Deployment
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_RUN_FAILED, CommandError, UsageError
+from emrp.errors import EXIT_ENVIRONMENT, EXIT_RUN_FAILED, CommandError, UsageError
 from emrp.follow import Picture, RunFollower, execution_arn
 from emrp.local import DEFAULT_PORT
 from emrp.local.cli import local_app
@@ -102,7 +102,7 @@ def deploy(
     target: Target = context.obj
     deployment = Deployment(Project.find(), target.stack_name, target.local, _pairs(parameter))
     if not yes and not target.local:
-        typer.confirm(f"Deploy the stack {target.stack_name} to {_where()}?", abort=True, err=as_json)
+        _confirm(f"Deploy the stack {target.stack_name} to {_where()}?")
     stages = Stages(_console(quiet=as_json))
     deployment.run(stages)
     stack = Stack.describe(target.stack_name)
@@ -163,8 +163,17 @@ def smoke(context: typer.Context, yes: Yes = False) -> None:
     test = Smoke(_console(), local=target.local)
     typer.echo(f"This deploys the stack {test.stack_name} to {_where()} and deletes it again. {estimate()}")
     if not yes:
-        typer.confirm("Go on?", abort=True)
+        _confirm("Go on?")
     test.run()
+
+
+def _confirm(question: str) -> None:
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # there is nobody to ask
+        agreed = False
+    if not agreed:
+        raise UsageError("Not confirmed, so nothing was done; the option --yes answers for you.")
 
 
 def _where() -> str:
@@ -214,7 +223,7 @@ def _console(*, quiet: bool = False) -> Console:
 
 
 def main() -> NoReturn:
-    """Run the command line; whatever goes wrong is said in a sentence."""
+    """Run the command line; whatever goes wrong is said in a sentence. Typer ends with 130 on Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
@@ -224,8 +233,6 @@ def main() -> NoReturn:
         _fail(str(error), EXIT_ENVIRONMENT)
     except (BotoCoreError, ClientError) as error:
         _fail(f"{_HINTS.get(type(error), 'AWS cannot be used')}: {error}", EXIT_ENVIRONMENT)
-    except KeyboardInterrupt:
-        _fail("Interrupted.", EXIT_INTERRUPTED)
     sys.exit(0)
 
 

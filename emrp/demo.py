@@ -36,7 +36,7 @@ class Demo:
     def run(self, port: int, *, keep: bool) -> None:
         """Do it all; raises RunFailedError unless the result and the e-mail are there.
 
-        Whatever happens, nothing is left running; with `keep` the local AWS stays unless it could not be set up.
+        Whatever happens, nothing is left running; with `keep` the local AWS stays if it came to a run.
         """
         with ExitStack() as at_the_end:
             with self._stages.stage("Start AWS on this machine"):
@@ -47,12 +47,16 @@ class Demo:
             with self._stages.stage("Confirm the e-mail subscription, upload pipelines and programs"):
                 _confirm_subscription(local_aws)
                 self._project.upload(stack.bucket)
+            failure = None
             try:
                 self._run_pipeline(stack, local_aws)
-            finally:
-                if keep:
-                    at_the_end.pop_all()
-                    self._console.print(_how_to_go_on(local_aws, stack), markup=False, soft_wrap=True)
+            except RunFailedError as error:
+                failure = error
+            if keep:  # also after a failure, so that it can be looked into
+                at_the_end.pop_all()
+                self._console.print(_how_to_go_on(local_aws, stack), markup=False, soft_wrap=True)
+            if failure:
+                raise failure
 
     def _run_pipeline(self, stack: Stack, local_aws: lifecycle.LocalAws) -> None:
         picture = run_sample(self._stages, stack, _PACE)

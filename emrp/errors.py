@@ -3,7 +3,6 @@
 EXIT_RUN_FAILED = 1
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
-EXIT_INTERRUPTED = 130
 
 
 class CommandError(Exception):

@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from io import StringIO
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from emrp import cli, environment
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE, CommandError, RunFailedError, UsageError
+from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError, RunFailedError, UsageError
 from emrp.stack import Stack
 
 OUTPUTS = {
@@ -112,7 +113,7 @@ def test_exit_code_is_3_when_the_stack_is_missing(fake_aws: FakeAws, emrp: Comma
         (UsageError("No."), 2, "No."),
         (RunFailedError("It failed."), 1, "It failed."),
         (NoCredentialsError(), 3, "Log in, or name a profile with --profile, or use --local"),
-        (KeyboardInterrupt(), EXIT_INTERRUPTED, ""),
+        (KeyboardInterrupt(), 130, ""),
     ],
 )
 def test_sentence_and_exit_code_are_given_when_a_command_fails(
@@ -161,3 +162,14 @@ def test_boto3_learns_the_region_when_only_aws_region_is_set() -> None:
         environment.use_account(profile=None, region=None)
 
         assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"
+
+
+@pytest.mark.parametrize("command", ["deploy", "smoke"])
+def test_nothing_is_done_when_nobody_confirms(command: str, emrp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_where", lambda: "account 1, region eu-west-1")
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+
+    code, _, complaint = emrp(command)
+
+    assert code == EXIT_USAGE
+    assert "nothing was done" in complaint
