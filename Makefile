@@ -39,7 +39,7 @@ jar: setup ## Build the s3:// file system for Spark (needs a JDK)
 	$(BIN)/python -m emrp.local.spark.jvm.build
 
 bench: setup ## Measure what DESIGN.md promises
-	$(BIN)/python -m emrp.local.bench $(ARGS)
+	$(BIN)/python -m bench
 
 smoke: setup ## Run the main job in a real AWS account, then delete everything; asks first
 	@$(BIN)/emrp smoke $(ARGS)

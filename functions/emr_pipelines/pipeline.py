@@ -12,7 +12,7 @@ Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,47}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 
 
 class UploadTrigger(_Model):

@@ -1,0 +1,74 @@
+"""Deploys the stack on a local AWS of its own, measures, and prints what holds and what does not."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import handlers
+from bench.measure import Measure
+from bench.runs import Runs
+from emrp import environment
+from emrp.deployment import Deployment
+from emrp.local import lifecycle
+from emrp.progress import Stages
+from emrp.project import Project
+from emrp.stack import Stack
+
+_MEBIBYTE = 1 << 20
+
+
+def main() -> int:
+    """Measure everything; return 1 when a promise is not kept."""
+    console = Console()
+    stages = Stages(console)
+    kept = []
+    with stages.stage("Import the handlers"):
+        kept += list(handlers.measures())
+    started = time.perf_counter()
+    with lifecycle.start(port=0) as local_aws, TemporaryDirectory(prefix="emrp-bench-") as folder:
+        kept.append(Measure("local AWS answers after", 2, time.perf_counter() - started, "s"))
+        kept.append(Measure("local AWS idles with", 200, _resident(local_aws.pid), "MiB"))
+        environment.use(local_aws.environment())
+        project = Project.find()
+        Deployment(project, "emr-pipelines", local=True).run(stages)
+        stack = Stack.describe("emr-pipelines")
+        project.upload(stack.bucket)
+        kept += _run_measures(Runs(stack), stages, Path(folder))
+    console.print(_table(kept))
+    return 0 if all(measure.holds for measure in kept) else 1
+
+
+def _run_measures(runs: Runs, stages: Stages, folder: Path) -> Iterator[Measure]:
+    with stages.stage("Run small jobs, one after the other"):
+        yield from runs.measures()
+    with stages.stage("Run the salaries job, in turn with spark-submit"):
+        yield runs.overhead(folder)
+
+
+def _resident(pid: int) -> float:
+    """Return the resident memory of a process, in MiB (Linux only; elsewhere 0)."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0.0
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024 / _MEBIBYTE
+
+
+def _table(kept: list[Measure]) -> Table:
+    table = Table(title="What DESIGN.md promises", title_justify="left")
+    for name, justify in (("measure", "left"), ("bar", "right"), ("seen", "right"), ("", "left"), ("", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for measure in kept:
+        verdict = "[green]holds[/green]" if measure.holds else "[red]does not hold[/red]"
+        bar, seen = (f"{value:.2f} {measure.unit}".strip() for value in (measure.bar, measure.seen))
+        table.add_row(measure.name, bar, seen, verdict, measure.note)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
