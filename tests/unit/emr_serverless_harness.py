@@ -94,7 +94,7 @@ class Harness:
 
     async def __aexit__(self, *_: object) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await self.service.shut_down("The test has ended.")
+            await self.service.shut_down()
 
     def create_application(self, **parameters: Any) -> str:
         request = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "name": "tests", **parameters}

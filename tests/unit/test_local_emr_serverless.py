@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER
 from emrp.local.spark import InvalidJobDriver
 from tests.unit.emr_serverless_harness import ROLE, SPARK_JOB, Harness, refusal
 
@@ -384,8 +385,8 @@ async def test_no_driver_is_left_when_the_service_shuts_down(emr: Harness, appli
     await emr.until(lambda: len(emr.drivers) == 2)
     emr.client.cancel_job_run(applicationId=application, jobRunId=cancelling)
     async with asyncio.timeout(5):
-        await emr.service.shut_down("The service was stopped.")
+        await emr.service.shut_down()
     assert all(driver.exit_code.done() for driver in emr.drivers)
     described = emr.job_run(application, running)
-    assert (described["state"], described["stateDetails"]) == ("FAILED", "The service was stopped.")
+    assert (described["state"], described["stateDetails"]) == ("FAILED", ENDED_WITH_ITS_SERVER)
     assert emr.job_run(application, cancelling)["state"] == "CANCELLED"

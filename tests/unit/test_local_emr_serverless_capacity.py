@@ -1,7 +1,6 @@
 """The local EMR Serverless: worker sizes, maximum capacity and resource figures."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,11 @@ def spark(parameters: str = "") -> dict[str, Any]:
 
 
 def workers(engine: str, job_driver: dict[str, Any], overrides: list[dict[str, Any]] | None = None) -> Workers:
-    now = datetime.now(UTC)
     configuration = with_defaults({"releaseLabel": "emr-7.9.0", "type": engine})
-    application = Application("00app", "000000000000", "us-east-1", configuration, now)
+    application = Application("00app", "000000000000", "us-east-1", configuration)
     request = {"jobDriver": job_driver, "executionRoleArn": ROLE}
     effective = merged(configuration, {"applicationConfiguration": overrides or []})
-    return workers_of(JobRun("00job", application, request, effective, "me", now))
+    return workers_of(JobRun("00job", application, request, effective, "emr-7.9.0", "me"))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """The service as ministack sees it: a module with `handle_request`, state and reset."""
 
-from typing import Any
-
 from emrp.local.emr_serverless import protocol
 from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.lifecycle import State
 from emrp.local.emr_serverless.service import EmrServerless
 
 
@@ -27,8 +26,10 @@ class Api:
         """Forget everything; ministack calls this for /_ministack/reset."""
         self._service.reset()
 
-    def get_state(self) -> None:
-        """Return nothing for ministack to save."""
+    def get_state(self) -> State:
+        """Return what ministack saves when the server stops."""
+        return self._service.get_state()
 
-    def load_persisted_state(self, _state: dict[str, Any]) -> None:
-        """Restore nothing."""
+    def load_persisted_state(self, state: State) -> None:
+        """Bring back what ministack saved."""
+        self._service.restore(state)

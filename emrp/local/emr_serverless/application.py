@@ -5,10 +5,11 @@ Knows nothing of HTTP, tasks or drivers; `lifecycle` moves applications and publ
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from emrp.local.emr_serverless.clock import now
 from emrp.local.emr_serverless.errors import ApiError
 
 
@@ -53,14 +54,11 @@ class Application:
     account_id: str
     region: str
     configuration: dict[str, Any]
-    created_at: datetime
     tags: dict[str, str] = field(default_factory=dict)
     state: ApplicationState = ApplicationState.CREATING
     state_details: str = ""
-    updated_at: datetime = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.updated_at = self.created_at
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
 
     @property
     def arn(self) -> str:
@@ -102,12 +100,20 @@ class Application:
             raise ValueError(f"An application cannot go from {self.state} to {state}.")
         self.state = state
         self.state_details = details
-        self.updated_at = datetime.now(UTC)
+        self.updated_at = now()
+
+    def settle_after_restart(self) -> None:
+        """Leave a state in which only a server that has ended could have moved the application on."""
+        self.state = {
+            _S.CREATING: _S.CREATED,
+            _S.STARTING: _S.STOPPED,
+            _S.STOPPING: _S.STOPPED,
+        }.get(self.state, self.state)
 
     def update(self, configuration: dict[str, Any]) -> None:
         """Take another configuration."""
         self.configuration = configuration
-        self.updated_at = datetime.now(UTC)
+        self.updated_at = now()
 
     def summary(self) -> dict[str, Any]:
         """Return the members of ApplicationSummary."""

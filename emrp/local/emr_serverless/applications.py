@@ -1,6 +1,5 @@
 """The operations on applications."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -49,7 +48,6 @@ class ApplicationOperations:
             account_id=get_account_id(),
             region=get_region(),
             configuration=with_defaults(_configuration(parameters)),
-            created_at=datetime.now(UTC),
             tags=checked_tags(parameters.get("tags", {})),
         )
         live = LiveApplication(application, self._around)

@@ -1,10 +1,11 @@
 """The events of the service, with the fields of the samples in its user guide."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.clock import now
 from emrp.local.emr_serverless.job_run import Attempt, JobRun, JobRunState
 from emrp.local.emr_serverless.utilization import Figures
 
@@ -62,7 +63,7 @@ class Events:
         self, job_run: JobRun, attempt: Attempt, interval: Figures, since: datetime, *, final: bool
     ) -> None:
         """Tell what an attempt used, since the last time it was told and in all."""
-        until = attempt.ended_at or datetime.now(UTC)
+        until = attempt.ended_at or now()
         total = attempt.figures or Figures()
         detail = {
             "applicationId": job_run.application.id,

@@ -4,14 +4,16 @@ Knows nothing of HTTP, tasks or drivers; `execution` moves job runs and publishe
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.clock import now
 from emrp.local.emr_serverless.utilization import Figures
 
 DEFAULT_TIMEOUT_MINUTES = 720
+ENDED_WITH_ITS_SERVER = "Job failed because the local EMR Serverless was stopped while the job run was under way."
 DEFAULT_FAILED_ATTEMPTS_PER_HOUR = 5
 _MAX_DETAILS = 256
 
@@ -61,34 +63,30 @@ _DETAILS = {  # what stateDetails says when there is nothing special to say: it 
 class Attempt:
     """One try of a job run."""
 
-    number: int
-    created_at: datetime
+    number: int = 1
     state: JobRunState = JobRunState.SUBMITTED
+    state_details: str = _DETAILS[JobRunState.SUBMITTED]
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
     started_at: datetime | None = None
     ended_at: datetime | None = None
     queued: timedelta = timedelta()
     figures: Figures | None = None  # since the attempt runs
-    updated_at: datetime = field(init=False)
-    state_details: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.updated_at = self.created_at
-        self.state_details = _DETAILS[self.state]
 
     def move_to(self, state: JobRunState, details: str) -> None:
         """Enter a state that may follow the present one."""
         if state not in _NEXT[self.state]:
             raise ValueError(f"A job run cannot go from {self.state} to {state}.")
-        now = datetime.now(UTC)
+        moment = now()
         if self.state is JobRunState.QUEUED:
-            self.queued += now - self.updated_at
+            self.queued += moment - self.updated_at
         if state is JobRunState.RUNNING:
-            self.started_at = now
+            self.started_at = moment
         if state in TERMINAL:
-            self.ended_at = now
+            self.ended_at = moment
         self.state = state
         self.state_details = details.strip()[:_MAX_DETAILS] or _DETAILS[state]
-        self.updated_at = now
+        self.updated_at = moment
 
 
 @dataclass(eq=False)
@@ -99,15 +97,11 @@ class JobRun:
     application: Application
     request: dict[str, Any]
     configuration: dict[str, Any]  # the overrides, merged into the application's own configuration
+    release_label: str  # of the application when the job run was submitted
     created_by: str
-    created_at: datetime
+    created_at: datetime = field(default_factory=now)
     tags: dict[str, str] = field(default_factory=dict)
-    attempts: list[Attempt] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.release_label: str = self.application.configuration["releaseLabel"]
-        if not self.attempts:
-            self.attempts.append(Attempt(1, self.created_at))
+    attempts: list[Attempt] = field(default_factory=lambda: [Attempt()])
 
     @property
     def arn(self) -> str:
@@ -144,7 +138,7 @@ class JobRun:
     def may_retry(self) -> bool:
         """Whether the retry policy allows an attempt after the latest, which failed."""
         if self.mode == "STREAMING":
-            an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+            an_hour_ago = now() - timedelta(hours=1)
             recent = [attempt for attempt in self.attempts if attempt.updated_at > an_hour_ago]
             allowed = self._retry_policy.get("maxFailedAttemptsPerHour", DEFAULT_FAILED_ATTEMPTS_PER_HOUR)
             return len(recent) < allowed
@@ -161,9 +155,14 @@ class JobRun:
 
     def begin_next_attempt(self) -> Attempt:
         """Add an attempt after a failed one; it does not queue again."""
-        attempt = Attempt(self.latest.number + 1, datetime.now(UTC), JobRunState.PENDING)
+        attempt = Attempt(self.latest.number + 1, JobRunState.PENDING, _DETAILS[JobRunState.PENDING])
         self.attempts.append(attempt)
         return attempt
+
+    def end_with_its_server(self) -> None:
+        """Fail a job run that was under way when the server that ran it ended."""
+        if not self.has_ended:
+            self.latest.move_to(JobRunState.FAILED, ENDED_WITH_ITS_SERVER)
 
     def attempt_summary(self, attempt: Attempt) -> dict[str, Any]:
         """Return the members of JobRunAttemptSummary."""

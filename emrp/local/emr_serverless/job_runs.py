@@ -46,8 +46,8 @@ class JobRunOperations:
             application=live.application,
             request={name: value for name, value in parameters.items() if name not in {"clientToken", "tags"}},
             configuration=merged(live.application.configuration, parameters.get("configurationOverrides", {})),
+            release_label=live.application.configuration["releaseLabel"],
             created_by=f"arn:aws:iam::{get_account_id()}:root",
-            created_at=datetime.now(UTC),
             tags=checked_tags(parameters.get("tags", {})),
         )
         live.submit(job_run)

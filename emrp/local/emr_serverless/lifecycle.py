@@ -6,15 +6,22 @@ timer of auto-stop) next to the record that the API shows.
 
 import asyncio
 from collections.abc import Collection, Coroutine
+from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from emrp.local.emr_serverless.application import DORMANT, Application, ApplicationState
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
-from emrp.local.emr_serverless.job_run import JobRun
+from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER, JobRun
 from emrp.local.emr_serverless.workers import Workers, capacity_of, fit
 
+State = dict[str, Any]
+
 _S = ApplicationState
+_APPLICATION = TypeAdapter(Application)
+_JOB_RUN = TypeAdapter(JobRun)
 
 
 class LiveApplication:
@@ -29,6 +36,29 @@ class LiveApplication:
         self._capacity: Gate[Workers] = Gate(self._has_capacity)
         self._auto_stop: asyncio.TimerHandle | None = None
         self._transition: asyncio.Task[None] | None = None
+
+    @classmethod
+    def restored(cls, state: State, surroundings: Surroundings) -> Self:
+        """Bring back an application and its job runs; one that was started starts again."""
+        live = cls(_APPLICATION.validate_python(state["application"]), surroundings)
+        for saved in state["job_runs"]:
+            job_run = _JOB_RUN.validate_python(saved | {"application": live.application})
+            job_run.end_with_its_server()
+            live.job_runs[job_run.id] = job_run
+        live.application.settle_after_restart()
+        if live.application.state is _S.STARTED:
+            live._begin(live._stay_started())
+        return live
+
+    def get_state(self) -> State:
+        """Return what `restored` needs, as JSON."""
+        return {
+            "application": _APPLICATION.dump_python(self.application, mode="json"),
+            "job_runs": [
+                _JOB_RUN.dump_python(job_run, mode="json", exclude={"application"})
+                for job_run in self.job_runs.values()
+            ],
+        }
 
     def create(self) -> None:
         """Let a new application become CREATED."""
@@ -94,12 +124,14 @@ class LiveApplication:
         if not self.executions:
             self._stop_when_idle()
 
-    async def shut_down(self, details: str) -> None:
+    async def shut_down(self) -> None:
         """End everything of the application because the service ends."""
         self._keep_running()
         if self._transition:
             self._transition.cancel()
-        await asyncio.gather(*(execution.abandon(details) for execution in list(self.executions.values())))
+        await asyncio.gather(
+            *(execution.abandon(ENDED_WITH_ITS_SERVER) for execution in list(self.executions.values()))
+        )
 
     async def _become_created(self) -> None:
         self._move(_S.CREATED)
@@ -107,6 +139,9 @@ class LiveApplication:
 
     async def _become_started(self) -> None:
         self._move(_S.STARTED)
+        await self._stay_started()
+
+    async def _stay_started(self) -> None:
         self._turn.recheck()
         for execution in self._turn.line:
             execution.queue()

@@ -1,8 +1,8 @@
 """Measures an attempt while it runs, and reports it every half an hour and at its end."""
 
 import asyncio
-from datetime import UTC, datetime
 
+from emrp.local.emr_serverless.clock import now
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.job_run import Attempt, JobRun
 from emrp.local.emr_serverless.utilization import Figures
@@ -24,7 +24,7 @@ class Meter:
     def read(self, workers: Workers) -> None:
         """Bring the figures of a running attempt up to date."""
         if self._attempt.started_at:
-            running = datetime.now(UTC) - self._attempt.started_at
+            running = now() - self._attempt.started_at
             self._attempt.figures = workers.figures(running.total_seconds())
 
     def report(self, *, final: bool) -> None:
@@ -32,7 +32,7 @@ class Meter:
         figures = self._attempt.figures or Figures()
         interval = figures - self._reported
         self._events.resources_used(self._job_run, self._attempt, interval, self._reported_until, final=final)
-        self._reported, self._reported_until = figures, datetime.now(UTC)
+        self._reported, self._reported_until = figures, now()
 
     async def report_regularly(self, workers: Workers, seconds: float) -> None:
         """Read and report until cancelled."""

@@ -56,7 +56,7 @@ def install() -> None:
 async def shutdown() -> None:
     """End every job run and its driver, because the server stops."""
     if _service is not None:
-        await _service.shut_down("Job failed because the local EMR Serverless was stopped while it ran.")
+        await _service.shut_down()
 
 
 def _register(api: Api) -> None:

@@ -8,8 +8,9 @@ from ministack.core.responses import AccountRegionScopedDict
 
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.job_run import JobRun
-from emrp.local.emr_serverless.lifecycle import LiveApplication
+from emrp.local.emr_serverless.lifecycle import LiveApplication, State
 
 _ARN = re.compile(
     r"arn:[\w-]+:emr-serverless:[^:]*:\d{12}:/applications/(?P<application>\w+)(/jobruns/(?P<job_run>\w+))?"
@@ -26,11 +27,6 @@ class Registry:
     def add(self, live: LiveApplication) -> None:
         """Add a new application."""
         self._applications[live.application.id] = live
-
-    def restore(self, live: LiveApplication) -> None:
-        """Add an application to the account and region that it was in."""
-        application = live.application
-        self._applications.set_scoped(application.account_id, application.region, application.id, live)
 
     def applications(self) -> Iterable[LiveApplication]:
         """Return the applications of the request's account and region."""
@@ -81,6 +77,21 @@ class Registry:
             )
         result: str = made
         return result
+
+    def get_state(self) -> State:
+        """Return everything as JSON, for `restore` at the next start."""
+        return {
+            "applications": [live.get_state() for live in self.everywhere()],
+            "requests": self._requests,
+        }
+
+    def restore(self, state: State, surroundings: Surroundings) -> None:
+        """Bring back what an earlier server left."""
+        self._requests.update(state["requests"])
+        for saved in state["applications"]:
+            live = LiveApplication.restored(saved, surroundings)
+            application = live.application
+            self._applications.set_scoped(application.account_id, application.region, application.id, live)
 
     def clear(self) -> None:
         """Forget everything."""

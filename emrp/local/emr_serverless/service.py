@@ -1,5 +1,6 @@
 """The service of one process: all operations, on all applications of all accounts and regions."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -7,6 +8,7 @@ from emrp.local.emr_serverless.applications import ApplicationOperations
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.job_runs import JobRunOperations
+from emrp.local.emr_serverless.lifecycle import State
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.registry import Registry
 from emrp.local.emr_serverless.tags import TagOperations
@@ -19,7 +21,9 @@ class EmrServerless:
 
     def __init__(self, surroundings: Surroundings, quotas: ApiQuotas | None = None) -> None:
         """Take what the service works with, and the API quotas unless calls are not limited."""
+        self._around = surroundings
         self._registry = Registry()
+        self._endings: set[asyncio.Task[None]] = set()
         self._quotas = quotas
         self._operations = (
             ApplicationOperations(self._registry, surroundings),
@@ -41,11 +45,23 @@ class EmrServerless:
             f"{operation} is not supported locally: interactive sessions need EMR Serverless on AWS.",
         )
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._registry.clear()
+    def get_state(self) -> State:
+        """Return what is kept for the next start, as JSON."""
+        return self._registry.get_state()
 
-    async def shut_down(self, details: str) -> None:
-        """End every job run; no driver is left."""
+    def restore(self, state: State) -> None:
+        """Bring back what an earlier server kept."""
+        self._registry.restore(state, self._around)
+
+    def reset(self) -> None:
+        """Forget everything; what runs is ended."""
         for live in self._registry.everywhere():
-            await live.shut_down(details)
+            ending = asyncio.create_task(live.shut_down())
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+        self._registry.clear()
+        self._around.logs.forget_all()
+
+    async def shut_down(self) -> None:
+        """End every job run; no driver is left."""
+        await asyncio.gather(*(live.shut_down() for live in self._registry.everywhere()), *self._endings)
