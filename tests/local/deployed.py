@@ -30,7 +30,9 @@ application:
 jobs:
   - name: only
     jobDriver:
-      sparkSubmit: {{entryPoint: "s3://{{{{ stack.bucket }}}}/jobs/{name}.py", entryPointArguments: ["{{{{ trigger.uri }}}}"]}}
+      sparkSubmit:
+        entryPoint: s3://{{{{ stack.bucket }}}}/jobs/{name}.py
+        entryPointArguments: ["{{{{ trigger.uri }}}}"]
 """
 
 
