@@ -148,6 +148,24 @@ def test_job_run_fails_with_the_error_line_when_its_script_raises(submit: Submit
     )
 
 
+def test_logs_are_in_cloudwatch_when_the_job_run_asks_for_it(
+    local_aws: LocalAwsUnderTest, bucket: str, application: str, reaches: Reaches
+) -> None:
+    started = local_aws.client("emr-serverless").start_job_run(
+        applicationId=application,
+        executionRoleArn=ROLE,
+        jobDriver={"sparkSubmit": {"entryPoint": f"s3://{bucket}/jobs/fail.py"}},
+        configurationOverrides={
+            "monitoringConfiguration": {"cloudWatchLoggingConfiguration": {"enabled": True, "logGroupName": "spark"}}
+        },
+    )
+    job_run = started["jobRunId"]
+    reaches(job_run, "FAILED")
+    stream = f"/applications/{application}/jobs/{job_run}/SPARK_DRIVER/stdout"
+    events = local_aws.client("logs").get_log_events(logGroupName="spark", logStreamName=stream)["events"]
+    assert "ValueError: the input is missing" in [event["message"] for event in events]
+
+
 def test_job_run_fails_when_its_driver_is_killed(
     submit: Submit, reaches: Reaches, eventually: Callable[..., Any]
 ) -> None:

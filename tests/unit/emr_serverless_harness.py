@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,7 +22,7 @@ from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.gate import Gate
-from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.logs import LogStores
 from emrp.local.emr_serverless.protocol import service_model
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
@@ -73,12 +75,13 @@ class Harness:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.drivers: list[FakeDriver] = []
         self.objects: dict[str, bytes] = {}
+        self.lines: dict[tuple[str, str], list[str]] = defaultdict(list)
         self.invalid_job_driver: Exception | None = None
         self._changed = asyncio.Event()
         self.service = EmrServerless(
             Surroundings(
                 events=Events(self._record_event),
-                logs=LogDelivery(self._put_object, folder / "logs"),
+                logs=LogStores(self._put_object, self._put_lines, folder / "logs"),
                 start_driver=self._start_driver,
                 driver_environment=lambda job_run: {"AWS_REGION": job_run.application.region},
                 machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
@@ -151,13 +154,18 @@ class Harness:
         return driver
 
     async def _put_object(self, bucket: str, key: str, content: bytes) -> None:
+        if bucket == "missing":
+            raise OSError("NoSuchBucket")
         self.objects[f"{bucket}/{key}"] = content
+
+    async def _put_lines(self, group: str, stream: str, lines: list[str]) -> None:
+        self.lines[group, stream] += lines
+        self._changed.set()
 
 
 def client_of(api: Api) -> Any:
     """A boto3 client whose requests go to the service directly, and whose answers are checked for completeness."""
-    session: Any = boto3.Session("test", "test", region_name="us-east-1")
-    client = session.client(
+    client = _session().client(
         "emr-serverless", endpoint_url="http://local", config=Config(retries={"total_max_attempts": 1})
     )
 
@@ -183,6 +191,12 @@ def client_of(api: Api) -> Any:
     client.meta.events.register("before-send.emr-serverless", send)
     client.meta.events.register("after-call.emr-serverless", check)
     return client
+
+
+@cache
+def _session() -> Any:
+    """One session, so that botocore reads its model once."""
+    return boto3.Session("test", "test", region_name="us-east-1")
 
 
 class _Raw(io.BytesIO):

@@ -1,7 +1,6 @@
 """The local EMR Serverless: applications and job runs as a boto3 client sees them."""
 
 import asyncio
-import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -351,17 +350,6 @@ async def test_sessions_are_refused_clearly_when_asked_for(emr: Harness, applica
     refused = refusal(emr.client.start_session, applicationId=application, executionRoleArn=ROLE)
     assert refused[1] == "ValidationException"
     assert "StartSession is not supported locally" in refused[2]
-
-
-async def test_logs_are_stored_in_the_bucket_when_the_driver_has_ended(emr: Harness, application: str) -> None:
-    monitoring = {"monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": "s3://bucket/logs/"}}}
-    job_run = emr.start_job_run(application, configurationOverrides=monitoring)
-    await emr.job_run_reaches(application, job_run, "RUNNING")
-    emr.drivers[0].finish()
-    await emr.job_run_reaches(application, job_run, "SUCCESS")
-    folder = f"bucket/logs/applications/{application}/jobs/{job_run}/SPARK_DRIVER"
-    assert set(emr.objects) == {f"{folder}/stdout.gz", f"{folder}/stderr.gz"}
-    assert gzip.decompress(emr.objects[f"{folder}/stdout.gz"]) == b"counted 10\n"
 
 
 async def test_job_configuration_wins_when_the_application_has_one_too(emr: Harness) -> None:

@@ -20,7 +20,7 @@ from emrp.local.emr_serverless.drivers import Driver, StartDriver, start_surely
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import JobRun, JobRunState
-from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.logs import AttemptLogs, LogStores
 from emrp.local.emr_serverless.metering import REPORT_MINUTES, Meter
 from emrp.local.emr_serverless.workers import Workers, capacity_of, workers_of
 from emrp.local.spark import DriverRequest, InvalidJobDriver, failure_details
@@ -46,7 +46,7 @@ class Surroundings:
     """What every job run of this process uses."""
 
     events: Events
-    logs: LogDelivery
+    logs: LogStores
     start_driver: StartDriver
     driver_environment: Callable[[JobRun], dict[str, str]]
     machine: Gate["Execution"]
@@ -183,7 +183,11 @@ class Execution:
         self.driver = driver
         self._move(JobRunState.RUNNING)
         interval = REPORT_MINUTES * self._around.seconds_per_minute
-        reporting = asyncio.create_task(self._meter.report_regularly(workers, interval))
+        logs = AttemptLogs(self.job_run, attempt, [driver.stdout, driver.stderr], self._around.logs)
+        alongside = [
+            asyncio.create_task(self._meter.report_regularly(workers, interval)),
+            asyncio.create_task(logs.deliver_regularly()),
+        ]
         try:
             yield driver
         except asyncio.CancelledError:
@@ -191,9 +195,11 @@ class Execution:
             raise
         finally:
             self.driver = None
-            reporting.cancel()
+            for task in alongside:
+                task.cancel()
             self._meter.read(workers)
-            await self._around.logs.deliver(self.job_run, attempt, [driver.stdout, driver.stderr])
+            await asyncio.wait(alongside)
+            await logs.deliver(complete=True)
             await asyncio.to_thread(shutil.rmtree, request.work_dir, ignore_errors=True)
 
     def _driver_request(self) -> DriverRequest:

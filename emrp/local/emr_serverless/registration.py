@@ -12,7 +12,7 @@ from ministack import app
 from ministack.core import iam_actions, router
 
 from emrp.local import events as local_events
-from emrp.local.emr_serverless import cloudformation, stepfunctions
+from emrp.local.emr_serverless import aws, cloudformation, stepfunctions
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.events import Detail, Events
@@ -20,7 +20,7 @@ from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.in_process import InProcessClient
 from emrp.local.emr_serverless.job_run import JobRun
-from emrp.local.emr_serverless.logs import LogDelivery
+from emrp.local.emr_serverless.logs import LogStores
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
 from emrp.local.spark import start_driver
@@ -39,7 +39,7 @@ def install() -> None:
     data_dir = Path(os.environ["STATE_DIR"]).parent / _MODULE
     surroundings = Surroundings(
         events=Events(_publish_soon),
-        logs=LogDelivery(_put_object, data_dir / "logs"),
+        logs=LogStores(aws.put_object, aws.put_lines, data_dir / "logs"),
         start_driver=start_driver,
         driver_environment=_driver_environment,
         machine=Gate(_fits_this_machine),
@@ -91,12 +91,6 @@ def _publish_soon(application: Application, detail_type: str, detail: Detail, re
         )
 
     asyncio.get_running_loop().call_soon(publish)
-
-
-async def _put_object(bucket: str, key: str, content: bytes) -> None:
-    status, _, body = await app.SERVICE_HANDLERS["s3"]("PUT", f"/{bucket}/{key}", {}, content, {})
-    if status >= 400:  # noqa: PLR2004
-        raise OSError(body.decode(errors="replace"))
 
 
 def _driver_environment(job_run: JobRun) -> dict[str, str]:

@@ -9,6 +9,7 @@ from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.job_runs import JobRunOperations
 from emrp.local.emr_serverless.lifecycle import State
+from emrp.local.emr_serverless.logs import forget_all
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.registry import Registry
 from emrp.local.emr_serverless.tags import TagOperations
@@ -60,7 +61,7 @@ class EmrServerless:
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
         self._registry.clear()
-        self._around.logs.forget_all()
+        forget_all(self._around.logs)
 
     async def shut_down(self) -> None:
         """End every job run; no driver is left."""
