@@ -117,7 +117,11 @@ def test_state_changes_reach_a_queue_when_a_rule_matches_them(
 ) -> None:
     sqs, rules = local_aws.client("sqs"), local_aws.client("events")
     queue = sqs.create_queue(QueueName="emr-serverless-events")["QueueUrl"]
-    pattern = {"source": ["aws.emr-serverless"], "detail": {"applicationId": [application]}}
+    pattern = {
+        "source": ["aws.emr-serverless"],
+        "detail-type": ["EMR Serverless Job Run State Change"],
+        "detail": {"applicationId": [application]},
+    }
     rules.put_rule(Name="emr-serverless", EventPattern=json.dumps(pattern))
     arn = "arn:aws:sqs:us-east-1:000000000000:emr-serverless-events"
     rules.put_targets(Rule="emr-serverless", Targets=[{"Id": "queue", "Arn": arn}])
