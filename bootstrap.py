@@ -140,7 +140,8 @@ def set_up(project: Path, progress: Progress) -> None:
     log.write_text("")
     stamp.unlink(missing_ok=True)
     uv = str(tools / "bin" / "uv")
-    if not usable(uv):
+    # `sam build` takes its interpreter from the tools' environment, so its version has to be this one.
+    if not (tools / "bin" / f"python{version_name()}").exists() or not usable(uv):
         install_uv(tools, progress, log)
     with progress.step("Installing EMR Pipelines and what it needs (PySpark is 300 MB)"):
         run([uv, "sync", "--frozen", "--all-extras", "--python", sys.executable], progress, log, project)

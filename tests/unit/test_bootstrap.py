@@ -65,6 +65,21 @@ def test_set_up_installs_again_when_a_lock_file_changed(name: str, project: Path
     assert "sync --frozen" in installers
 
 
+def test_tools_environment_is_made_anew_when_the_python_is_another(
+    project: Path, installers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(project)
+    (project / ".venv-sam" / "bin" / "python3.11").touch()
+    monkeypatch.setattr(bootstrap, "usable", lambda _: True)
+    monkeypatch.setattr(sys, "version_info", Version(3, 12, 0))
+    monkeypatch.setattr(sys, "version", "3.12.0")
+    installers.clear()
+
+    set_up(project)
+
+    assert installers[:2] == ["-m venv", "-m pip"]
+
+
 def test_set_up_continues_when_it_was_interrupted(
     project: Path, installers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
