@@ -378,3 +378,14 @@ async def test_no_driver_is_left_when_the_service_shuts_down(emr: Harness, appli
     described = emr.job_run(application, running)
     assert (described["state"], described["stateDetails"]) == ("FAILED", ENDED_WITH_ITS_SERVER)
     assert emr.job_run(application, cancelling)["state"] == "CANCELLED"
+
+
+async def test_no_job_run_is_lost_when_many_are_queued(emr: Harness) -> None:
+    application = emr.create_application(schedulerConfiguration={"maxConcurrentRuns": 2})
+    submitted = [emr.start_job_run(application, name=str(number)) for number in range(200)]
+    for number in range(200):
+        await emr.until(lambda number=number: len(emr.drivers) > number)  # type: ignore[misc]
+        assert sum(not driver.exit_code.done() for driver in emr.drivers) <= 2
+        emr.drivers[number].finish()
+    await emr.job_run_reaches(application, submitted[-1], "SUCCESS")
+    assert [driver.request.job_run_id for driver in emr.drivers] == submitted
