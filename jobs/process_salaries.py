@@ -54,15 +54,14 @@ def main() -> None:
         .config("spark.sql.csv.parser.columnPruning.enabled", "false")
         .getOrCreate()
     )
-    result = salary_range_by_title(read_salaries(spark, arguments.input))
+    salaries = read_salaries(spark, arguments.input)
+    if salaries.isEmpty():
+        raise ValueError(f"There are no salaries in {arguments.input}")
+    result = salary_range_by_title(salaries)
     if arguments.top is not None:
         result = result.limit(arguments.top)
-    result.cache()
-    titles = result.count()
-    if titles == 0:
-        raise ValueError(f"There are no salaries in {arguments.input}")
     result.coalesce(1).write.csv(arguments.output, mode="overwrite", header=True)
-    print(f"Wrote the salary ranges of {titles} job titles to {arguments.output}")
+    print(f"Wrote the salary ranges to {arguments.output}")
     spark.stop()
 
 

@@ -54,7 +54,8 @@ def test_value_is_escaped_when_it_means_something_to_properties(build: Build, tm
     [("2g", "-Xmx2048m"), ("2GB", "-Xmx2048m"), ("512m", "-Xmx512m"), ("14G", "-Xmx4096m"), (None, "-Xmx1024m")],
 )
 def test_heap_is_at_most_half_the_machine_when_job_asks_for_memory(build: Build, memory: str | None, heap: str) -> None:
-    assert heap in build({"spark.driver.memory": memory} if memory else {}).arguments
+    built = build({"spark.driver.memory": memory} if memory else {})
+    assert heap in built.jvm.command(Path("/home"))
 
 
 def test_job_is_refused_when_memory_is_no_amount(build: Build) -> None:
@@ -63,18 +64,18 @@ def test_job_is_refused_when_memory_is_no_amount(build: Build) -> None:
 
 
 def test_collector_is_the_job_s_when_it_chooses_one(build: Build) -> None:
-    arguments = build({"spark.driver.extraJavaOptions": "-XX:+UseG1GC -Da=b"}).arguments
+    arguments = build({"spark.driver.extraJavaOptions": "-XX:+UseG1GC -Da=b"}).jvm.command(Path("/home"))
     assert [argument for argument in arguments if argument.startswith("-XX:+Use")] == ["-XX:+UseG1GC"]
     assert "-Da=b" in arguments
 
 
 def test_python_is_this_one_when_job_has_none_of_its_own(build: Build) -> None:
-    assert build({}).environment["PYSPARK_PYTHON"] == sys.executable
+    assert build({}).jvm.environment["PYSPARK_PYTHON"] == sys.executable
 
 
 def test_environment_is_the_job_s_when_it_sets_variables(build: Build) -> None:
     prefix = "spark.emr-serverless.driverEnv."
-    environment = build({f"{prefix}PYSPARK_PYTHON": "./python", f"{prefix}JAVA_HOME": "/usr/lib/jvm"}).environment
+    environment = build({f"{prefix}PYSPARK_PYTHON": "./python", f"{prefix}JAVA_HOME": "/usr/lib/jvm"}).jvm.environment
     assert environment["PYSPARK_PYTHON"] == "./python"
     assert environment["AWS_REGION"] == "x"
     assert "JAVA_HOME" not in environment

@@ -61,12 +61,48 @@ _MODULE_OPTIONS = [
 
 
 @dataclass(frozen=True)
-class DriverCommand:
-    """Everything a process needs to be a driver."""
+class Jvm:
+    """What a driver's JVM must be started with; two that are equal can run each other's jobs."""
 
-    arguments: list[str]
+    heap_bytes: int
+    options: list[str]
+    class_path: str
+    archives: str
+    log4j2: dict[str, str]
     environment: dict[str, str]
+
+    def command(self, home: Path) -> list[str]:
+        """Return the command that runs the JVM in a folder, for which `prepare` was called."""
+        class_path = [self.class_path, str(home / "conf"), str(JAR), str(SPARK_HOME / "jars" / "*")]
+        return [
+            str(find_java()),
+            *_FAST_START,
+            f"-Xmx{self.heap_bytes >> 20}m",
+            f"-Djava.io.tmpdir={home / 'tmp'}",
+            f"-Demrp.archives={self.archives}",
+            *_MODULE_OPTIONS,
+            *self.options,
+            "-cp",
+            os.pathsep.join(filter(None, class_path)),
+            _MAIN_CLASS,
+        ]
+
+    def prepare(self, home: Path) -> None:
+        """Write what the JVM finds in its folder."""
+        (home / "tmp").mkdir(parents=True)
+        (home / "conf").mkdir(exist_ok=True)
+        if self.log4j2:
+            _write_properties(home / "conf" / "log4j2.properties", _LOG_SETTINGS | self.log4j2)
+
+
+@dataclass(frozen=True)
+class DriverCommand:
+    """A job as a driver runs it: the JVM that it needs and the arguments for spark-submit."""
+
+    jvm: Jvm
+    arguments: list[str]
     ui_url: str | None
+    is_python: bool
 
 
 def build_command(
@@ -77,44 +113,49 @@ def build_command(
     work_dir: Path,
     environment: dict[str, str],
 ) -> DriverCommand:
-    """Write the driver's files to its work folder and return how to start it there."""
+    """Write the job's files to its work folder and return how to run it."""
     submitted = job.properties if isinstance(job, SparkSubmit) else {}
     ui_port = _free_port()
-    properties = (
-        {"spark.app.name": name} | classifications.properties | submitted | _imposed_properties(work_dir, ui_port)
-    )
+    properties = {"spark.app.name": name} | classifications.properties | submitted | _imposed_properties(ui_port)
+    properties.pop("spark.local.dir", None)  # it is the JVM's temporary folder
     archives = properties.pop("spark.archives", "")
-    configuration = work_dir / "conf"
-    configuration.mkdir()
-    (work_dir / "tmp").mkdir()
-    _write_properties(configuration / "spark-defaults.conf", properties)
-    if classifications.log4j2:
-        _write_log_settings(configuration / "log4j2.properties", classifications.log4j2)
+    settings = work_dir / "conf" / "spark-defaults.conf"
+    settings.parent.mkdir(parents=True)
+    _write_properties(settings, properties)
     return DriverCommand(
-        [
-            str(find_java()),
-            *_java_options(properties, work_dir / "tmp"),
-            f"-Demrp.archives={archives}",
-            "-cp",
-            _class_path(properties, configuration),
-            _MAIN_CLASS,
-            "--properties-file",
-            str(configuration / "spark-defaults.conf"),
-            *_application(job, work_dir),
-        ],
-        _environment(properties, classifications.environment, work_dir) | environment,
+        Jvm(
+            heap_bytes=heap_bytes(properties.get("spark.driver.memory", "1g")),
+            options=_java_options(properties),
+            class_path=properties.get("spark.driver.extraClassPath", ""),
+            archives=archives,
+            log4j2=classifications.log4j2,
+            environment=_environment(properties, classifications.environment) | environment,
+        ),
+        ["--properties-file", str(settings), *_application(job, work_dir)],
         f"http://{_LOOPBACK}:{ui_port}" if properties.get("spark.ui.enabled", "true") == "true" else None,
+        isinstance(job, SparkSubmit) and job.entry_point.endswith(".py"),
     )
 
 
-def _imposed_properties(work_dir: Path, ui_port: int) -> dict[str, str]:
+def plain_jvm(memory: str, environment: dict[str, str]) -> Jvm:
+    """Return the JVM of a job that asks for nothing but memory."""
+    return Jvm(
+        heap_bytes=heap_bytes(memory),
+        options=_java_options({}),
+        class_path="",
+        archives="",
+        log4j2={},
+        environment=_environment({}, {}) | environment,
+    )
+
+
+def _imposed_properties(ui_port: int) -> dict[str, str]:
     """Return what a job cannot choose on this machine: where it runs and what `s3://` is."""
     imposed = {
         "spark.master": f"local[{os.cpu_count() or 1}]",
         "spark.submit.deployMode": "client",
         "spark.driver.host": _LOOPBACK,
         "spark.driver.bindAddress": _LOOPBACK,
-        "spark.local.dir": str(work_dir / "tmp"),
         "spark.ui.port": str(ui_port),
     }
     for scheme in ("s3", "s3a", "s3n"):
@@ -123,27 +164,21 @@ def _imposed_properties(work_dir: Path, ui_port: int) -> dict[str, str]:
     return imposed
 
 
-def _java_options(properties: dict[str, str], temporary: Path) -> list[str]:
+def _java_options(properties: dict[str, str]) -> list[str]:
     chosen = " ".join(
         properties.get(key, "") for key in ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
     ).split()
     collector = [] if any(re.match(r"-XX:\+Use\w+GC$", option) for option in chosen) else [_COLLECTOR]
-    heap = f"-Xmx{_heap_bytes(properties.get('spark.driver.memory', '1g')) >> 20}m"
-    return [*_FAST_START, *collector, heap, f"-Djava.io.tmpdir={temporary}", *_MODULE_OPTIONS, *chosen]
+    return [*collector, *chosen]
 
 
-def _heap_bytes(memory: str) -> int:
+def heap_bytes(memory: str) -> int:
     """Return the heap for a requested memory: a job written for big workers gets half this machine at most."""
     size = re.fullmatch(r"(\d+)\s*([bkmgt]?)(?:i?b)?", memory.strip().lower())
     if not size:
         raise InvalidJobDriver(f"spark.driver.memory={memory} is not an amount of memory.")
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(int(size[1]) * _UNITS[size[2]], machine // 2)
-
-
-def _class_path(properties: dict[str, str], configuration: Path) -> str:
-    extra = properties.get("spark.driver.extraClassPath", "")
-    return os.pathsep.join(filter(None, [extra, str(configuration), str(JAR), str(SPARK_HOME / "jars" / "*")]))
 
 
 def _application(job: SparkSubmit | Hive, work_dir: Path) -> list[str]:
@@ -159,7 +194,7 @@ def _application(job: SparkSubmit | Hive, work_dir: Path) -> list[str]:
     return ["--class", _SQL_CLIENT, "spark-internal", *job.options, *initialise, "-f", query]
 
 
-def _environment(properties: dict[str, str], exported: dict[str, str], work_dir: Path) -> dict[str, str]:
+def _environment(properties: dict[str, str], exported: dict[str, str]) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     chosen = exported | {
         key.removeprefix(_DRIVER_ENVIRONMENT): value
@@ -170,12 +205,7 @@ def _environment(properties: dict[str, str], exported: dict[str, str], work_dir:
     python = chosen.get("PYSPARK_DRIVER_PYTHON") or chosen.get("PYSPARK_PYTHON")
     # An interpreter of the job's own has no pyspark: SPARK_HOME lends it Spark's, which takes longer to import.
     spark = {"SPARK_HOME": str(SPARK_HOME)} if python else {"PYSPARK_PYTHON": sys.executable}
-    return (
-        inherited
-        | {"SPARK_LOCAL_IP": _LOOPBACK, "TMPDIR": str(work_dir / "tmp"), "PYTHONUNBUFFERED": "1"}
-        | spark
-        | chosen
-    )
+    return inherited | {"SPARK_LOCAL_IP": _LOOPBACK, "PYTHONUNBUFFERED": "1"} | spark | chosen
 
 
 def _write_properties(file: Path, properties: dict[str, str]) -> None:
@@ -188,11 +218,6 @@ def _escape(text: str) -> str:
 
 
 _CONTROL = {"\n": "n", "\r": "r", "\t": "t", "\f": "f"}
-
-
-def _write_log_settings(file: Path, settings: dict[str, str]) -> None:
-    """Write Spark's log settings with those of the `spark-driver-log4j2` classification on top."""
-    _write_properties(file, _LOG_SETTINGS | settings)
 
 
 _LOG_SETTINGS = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emrp.local.spark.command import build_command
+from emrp.local.spark.command import DriverCommand, Jvm, build_command
 from emrp.local.spark.job_driver import read_classifications, read_job_driver
 
 GRACE_SECONDS = 5.0
@@ -37,16 +37,21 @@ class DriverRequest:
 
 
 class Driver:
-    """A started driver."""
+    """A started driver. Its output goes to `stdout` and `stderr`."""
 
-    def __init__(self, process: Process, lifeline: int, work_dir: Path, ui_url: str | None) -> None:
+    def __init__(self, process: Process, lifeline: int, home: Path, ui_url: str | None) -> None:
         self._process = process
         self._lifeline: int | None = lifeline
-        self._work_dir = work_dir
+        self._leftovers = home / "tmp"
         self.pid = process.pid
         self.ui_url = ui_url
-        self.stdout = work_dir / "stdout"
-        self.stderr = work_dir / "stderr"
+        self.stdout = home / "stdout"
+        self.stderr = home / "stderr"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its JVM has ended."""
+        return self._process.returncode is not None
 
     async def wait(self) -> int:
         """Return the exit code, 128 + n after signal n, when the driver and all that it started have ended."""
@@ -55,7 +60,7 @@ class Driver:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
-        await asyncio.to_thread(shutil.rmtree, self._work_dir / "tmp", ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._leftovers, ignore_errors=True)
         return exit_code if exit_code >= 0 else 128 - exit_code
 
     async def kill(self, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -68,6 +73,19 @@ class Driver:
             self._signal(signal.SIGKILL)
         await self.wait()
 
+    def hand_over(self, command: DriverCommand, work_dir: Path) -> None:
+        """Give a job to a driver that was started without; from here on its output goes to the job's folder."""
+        for name in ("stdout", "stderr"):
+            log = self._leftovers.parent / name
+            os.truncate(log, 0)  # what it wrote while it warmed up
+            log.rename(work_dir / name)
+        self.stdout, self.stderr = work_dir / "stdout", work_dir / "stderr"
+        self.ui_url = command.ui_url
+        self._leftovers = self._leftovers.parent
+        if self._lifeline is not None:
+            words = [str(len(command.arguments)), *command.arguments]
+            os.write(self._lifeline, b"".join(word.encode() + b"\0" for word in words))
+
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
@@ -78,19 +96,33 @@ async def start_driver(request: DriverRequest) -> Driver:
 
     Raises InvalidJobDriver for parameters that cannot be understood.
     """
-    job = read_job_driver(request.job_driver)
-    classifications = read_classifications(request.configurations)
-    request.work_dir.mkdir(parents=True, exist_ok=True)
-    command = build_command(
-        job, classifications, name=request.name, work_dir=request.work_dir, environment=request.environment
+    command = command_for(request)
+    return await launch(command.jvm, command.arguments, request.work_dir, command.ui_url)
+
+
+def command_for(request: DriverRequest) -> DriverCommand:
+    """Write the files of a job to its work folder and return how to run it."""
+    return build_command(
+        read_job_driver(request.job_driver),
+        read_classifications(request.configurations),
+        name=request.name,
+        work_dir=request.work_dir,
+        environment=request.environment,
     )
+
+
+async def launch(jvm: Jvm, arguments: list[str], home: Path, ui_url: str | None = None) -> Driver:
+    """Start a driver's JVM in a folder."""
+    jvm.prepare(home)
     reader, lifeline = os.pipe()
     try:
-        with (request.work_dir / "stdout").open("wb") as stdout, (request.work_dir / "stderr").open("wb") as stderr:
+        # Appended to, so that what is written after a log was truncated is at its beginning
+        with (home / "stdout").open("ab") as stdout, (home / "stderr").open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
-                *command.arguments,
-                cwd=request.work_dir,
-                env=command.environment,
+                *jvm.command(home),
+                *arguments,
+                cwd=home,
+                env=jvm.environment | {"TMPDIR": str(home / "tmp")},
                 stdin=reader,
                 stdout=stdout,
                 stderr=stderr,
@@ -101,4 +133,4 @@ async def start_driver(request: DriverRequest) -> Driver:
         raise
     finally:
         os.close(reader)
-    return Driver(process, lifeline, request.work_dir, command.ui_url)
+    return Driver(process, lifeline, home, ui_url)

@@ -1,29 +1,53 @@
 package emrp.driver;
 
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
 
-/** Ends this process, and all that it started, when the process that started it is gone. */
+/**
+ * The pipe from the process that started this one. When that process is gone, this one ends, with all that it
+ * started. Before, it may send the arguments of a job: their number and then each of them, all ended by a NUL.
+ */
 final class Lifeline {
   private static final int KILLED = 137;
 
   private Lifeline() {}
 
-  /** Watches a pipe of which the other process holds the other end; nothing is ever written to it. */
-  static void watch(InputStream pipe) {
-    Thread thread = new Thread(() -> waitForEnd(pipe), "lifeline");
+  /** Begins to watch the pipe and returns the arguments that will, or will not, come. */
+  static Future<String[]> watch(InputStream pipe) {
+    CompletableFuture<String[]> arguments = new CompletableFuture<>();
+    Thread thread = new Thread(() -> read(pipe, arguments), "lifeline");
     thread.setDaemon(true);
     thread.start();
+    return arguments;
   }
 
-  private static void waitForEnd(InputStream pipe) {
+  private static void read(InputStream pipe, CompletableFuture<String[]> arguments) {
     try {
-      pipe.transferTo(OutputStream.nullOutputStream());
+      String[] words = new String[Integer.parseInt(readWord(pipe))];
+      for (int i = 0; i < words.length; i++) {
+        words[i] = readWord(pipe);
+      }
+      arguments.complete(words);
+      readWord(pipe);
     } catch (IOException e) {
-      // As good as the end of it.
+      ProcessHandle.current().descendants().forEach(ProcessHandle::destroyForcibly);
+      Runtime.getRuntime().halt(KILLED); // an orderly end could wait for a job that has none
     }
-    ProcessHandle.current().descendants().forEach(ProcessHandle::destroyForcibly);
-    Runtime.getRuntime().halt(KILLED); // orderly shutdown could wait for a job that never ends
+  }
+
+  private static String readWord(InputStream pipe) throws IOException {
+    ByteArrayOutputStream word = new ByteArrayOutputStream();
+    for (int next = pipe.read(); next != 0; next = pipe.read()) {
+      if (next < 0) {
+        throw new EOFException();
+      }
+      word.write(next);
+    }
+    return word.toString(StandardCharsets.UTF_8);
   }
 }
