@@ -130,7 +130,9 @@ def set_up(project: Path, progress: Progress) -> None:
     """Bring both environments of `project` to what the lock files say."""
     environment, tools = project / ".venv", project / ".venv-sam"
     stamp, wanted = environment / ".bootstrap-stamp", fingerprint(project)
-    complete = (environment / "bin" / "emrp").exists() and (tools / "bin" / "sam").exists()
+    # `sam build` takes its interpreter from the tools' environment, so its version has to be this one.
+    python = tools / "bin" / f"python{version_name()}"
+    complete = all(file.exists() for file in (environment / "bin" / "emrp", tools / "bin" / "sam", python))
     if complete and stamp.is_file() and stamp.read_text() == wanted:
         return
     require_venv_module()
@@ -140,14 +142,12 @@ def set_up(project: Path, progress: Progress) -> None:
     log.write_text("")
     stamp.unlink(missing_ok=True)
     uv = str(tools / "bin" / "uv")
-    # `sam build` takes its interpreter from the tools' environment, so its version has to be this one.
-    if not (tools / "bin" / f"python{version_name()}").exists() or not usable(uv):
+    if not python.exists() or not usable(uv):
         install_uv(tools, progress, log)
     with progress.step("Installing EMR Pipelines and what it needs (PySpark is 300 MB)"):
         run([uv, "sync", "--frozen", "--all-extras", "--python", sys.executable], progress, log, project)
     with progress.step("Installing the AWS SAM CLI"):
-        python = str(tools / "bin" / "python")
-        run([uv, "pip", "install", "--require-hashes", "--python", python, "-r", "requirements-sam.txt"],
+        run([uv, "pip", "install", "--require-hashes", "--python", str(python), "-r", "requirements-sam.txt"],
             progress, log, project)  # fmt: skip
     stamp.write_text(wanted)
 

@@ -27,7 +27,8 @@ def installers(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def run(command: Sequence[str], *_: object) -> None:
         calls.append(" ".join(command[1:3]))
-        made = {"sync": ".venv/bin/emrp", "pip": ".venv-sam/bin/sam", "-m": ".venv-sam/bin/uv"}[command[1]]
+        python = f".venv-sam/bin/python{bootstrap.version_name()}"
+        made = {"sync": ".venv/bin/emrp", "pip": ".venv-sam/bin/sam", "-m": python}[command[1]]
         (project / made).parent.mkdir(parents=True, exist_ok=True)
         (project / made).touch()
 
@@ -69,7 +70,6 @@ def test_tools_environment_is_made_anew_when_the_python_is_another(
     project: Path, installers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_up(project)
-    (project / ".venv-sam" / "bin" / "python3.11").touch()
     monkeypatch.setattr(bootstrap, "usable", lambda _: True)
     monkeypatch.setattr(sys, "version_info", Version(3, 12, 0))
     monkeypatch.setattr(sys, "version", "3.12.0")
