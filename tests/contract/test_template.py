@@ -181,7 +181,6 @@ class TestData:
     def test_table_can_be_restored_when_data_was_lost(self) -> None:
         for table in resources("AWS::DynamoDB::Table").values():
             assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-            assert table["SSESpecification"] == {"SSEEnabled": True}
 
     @pytest.mark.parametrize("name", resources("AWS::SQS::Queue"))
     def test_queue_is_encrypted_when_it_holds_messages(self, name: str) -> None:
