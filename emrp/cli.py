@@ -233,6 +233,8 @@ def main() -> NoReturn:
         _fail(str(error), EXIT_ENVIRONMENT)
     except (BotoCoreError, ClientError) as error:
         _fail(f"{_HINTS.get(type(error), 'AWS cannot be used')}: {error}", EXIT_ENVIRONMENT)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(f"The operating system refuses: {error}", EXIT_ENVIRONMENT)
     sys.exit(0)
 
 

@@ -7,6 +7,7 @@ What the user's samconfig.toml says stays in force: parameters given on SAM's co
 import fcntl
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -135,6 +136,13 @@ def configured_parameters(samconfig: Path, config_env: str) -> dict[str, str]:
 
 
 def _failure(command: str, log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    end = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
-    return f"`{command}` failed. The whole output is in {log}; it ends with:\n{end}"
+    output = log.read_text(encoding="utf-8")
+    if unresolved := re.search(r"Could not satisfy the requirement: (\S+)", output):
+        return (
+            f"`{command}` could not download {unresolved.group(1)}: check the network and the proxy settings "
+            f"(HTTPS_PROXY, PIP_INDEX_URL). The whole output is in {log}."
+        )
+    lines = [line for line in output.splitlines() if line.strip()][-_SHOWN_LINES:]
+    errors = [position for position, line in enumerate(lines) if line.startswith("Error:")]
+    shown = lines[errors[-1] :] if errors else lines
+    return "\n  ".join([f"`{command}` failed. The whole output is in {log}; it ends with:", *shown])

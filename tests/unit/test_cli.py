@@ -112,6 +112,7 @@ def test_exit_code_is_3_when_the_stack_is_missing(fake_aws: FakeAws, emrp: Comma
         (CommandError("The disk is full."), 3, "The disk is full."),
         (UsageError("No."), 2, "No."),
         (RunFailedError("It failed."), 1, "It failed."),
+        (OSError(28, "No space left on device"), 3, "The operating system refuses: [Errno 28] No space left"),
         (NoCredentialsError(), 3, "Log in, or name a profile with --profile, or use --local"),
         (KeyboardInterrupt(), 130, ""),
     ],

@@ -64,16 +64,31 @@ def test_parameters_of_samconfig_win_when_the_stack_is_in_the_cloud(project: Pro
     assert parameters == {"NotificationEmail": "a@example.com", "PythonRuntime": "python3.13"}
 
 
-def test_end_of_the_output_is_shown_when_sam_fails(project: Project) -> None:
-    install_sam(project, "echo all well; echo 'Error: no template' >&2; exit 1")
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ("echo all well; echo; echo not well", "\n  all well\n  not well"),
+        (
+            "echo all well; echo 'Error: no template' >&2; echo See the manual",
+            "\n  Error: no template\n  See the manual",
+        ),
+    ],
+)
+def test_end_of_the_output_is_shown_when_sam_fails(output: str, shown: str, project: Project) -> None:
+    install_sam(project, f"{output}; exit 1")
 
     with pytest.raises(CommandError) as error:
         Deployment(project, "stack").run(stages())
 
     log = project.folder / ".local" / "sam-build.log"
-    assert str(error.value) == (
-        f"`sam build` failed. The whole output is in {log}; it ends with:\n  all well\n  Error: no template"
-    )
+    assert str(error.value) == f"`sam build` failed. The whole output is in {log}; it ends with:{shown}"
+
+
+def test_network_is_named_when_sam_cannot_download_a_requirement(project: Project) -> None:
+    install_sam(project, "echo 'Error: Could not satisfy the requirement: jinja2==3.1.6'; exit 1")
+
+    with pytest.raises(CommandError, match="could not download jinja2==3.1.6: check the network and the proxy"):
+        Deployment(project, "stack").run(stages())
 
 
 def test_sam_and_its_children_are_ended_when_the_command_is_interrupted(
