@@ -87,7 +87,7 @@ def test_end_of_the_output_is_shown_when_sam_fails(output: str, shown: str, proj
 def test_network_is_named_when_sam_cannot_download_a_requirement(project: Project) -> None:
     install_sam(project, "echo 'Error: Could not satisfy the requirement: jinja2==3.1.6'; exit 1")
 
-    with pytest.raises(CommandError, match="could not download jinja2==3.1.6: check the network and the proxy"):
+    with pytest.raises(CommandError, match=r"could not download jinja2==3\.1\.6: check the network and the proxy"):
         Deployment(project, "stack").run(stages())
 
 
