@@ -29,7 +29,7 @@ async def drivers(tmp_path: Path) -> AsyncIterator[WarmDrivers]:
     await warm.start()
     yield warm
     await warm.stop()
-    assert warm.idle == 0
+    assert not warm.waiting
     assert not (tmp_path / "warm").exists()
 
 
@@ -51,7 +51,7 @@ async def test_waiting_driver_runs_the_job_when_the_job_suits_it(
 ) -> None:
     request = request_for("job", "a b", sparkSubmitParameters="--name mine --conf spark.sql.shuffle.partitions=3")
     driver = await drivers.start_driver(request)
-    assert drivers.idle == 0
+    assert not drivers.waiting
     assert await driver.wait() == 0, driver.stderr.read_text()[-2000:]
     assert driver.stdout == tmp_path / "job" / "stdout"
     assert driver.stdout.read_text() == "mine 3 3 ['a b']\n"
@@ -80,4 +80,14 @@ async def test_driver_is_a_new_one_when_the_job_needs_another_jvm(
 ) -> None:
     driver = await drivers.start_driver(request_for("job", sparkSubmitParameters=parameters))
     await driver.kill(grace_seconds=0)
-    assert drivers.idle == 1
+    assert len(drivers.waiting) == 1
+
+
+async def test_driver_is_a_new_one_when_the_waiting_one_was_killed(
+    drivers: WarmDrivers, request_for: Request, tmp_path: Path
+) -> None:
+    (waiting,) = drivers.waiting
+    await waiting.kill(grace_seconds=0)
+    driver = await drivers.start_driver(request_for("job"))
+    assert driver is not waiting
+    await driver.kill(grace_seconds=0)

@@ -48,11 +48,6 @@ class Driver:
         self.stdout = home / "stdout"
         self.stderr = home / "stderr"
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether its JVM has ended."""
-        return self._process.returncode is not None
-
     async def wait(self) -> int:
         """Return the exit code, 128 + n after signal n, when the driver and all that it started have ended."""
         exit_code = await self._process.wait()
@@ -74,17 +69,21 @@ class Driver:
         await self.wait()
 
     def hand_over(self, command: DriverCommand, work_dir: Path) -> None:
-        """Give a job to a driver that was started without; from here on its output goes to the job's folder."""
-        for name in ("stdout", "stderr"):
-            log = self._leftovers.parent / name
+        """Give a job to a driver that was started without; from here on its output goes to the job's folder.
+
+        Raises BrokenPipeError when the driver has ended.
+        """
+        home = self._leftovers.parent
+        logs = [home / "stdout", home / "stderr"]
+        for log in logs:
             os.truncate(log, 0)  # what it wrote while it warmed up
-            log.rename(work_dir / name)
-        self.stdout, self.stderr = work_dir / "stdout", work_dir / "stderr"
+        words = [str(len(command.arguments)), *command.arguments]
+        if self._lifeline is None:
+            raise BrokenPipeError
+        os.write(self._lifeline, b"".join(word.encode() + b"\0" for word in words))
+        self.stdout, self.stderr = (log.rename(work_dir / log.name) for log in logs)
         self.ui_url = command.ui_url
-        self._leftovers = self._leftovers.parent
-        if self._lifeline is not None:
-            words = [str(len(command.arguments)), *command.arguments]
-            os.write(self._lifeline, b"".join(word.encode() + b"\0" for word in words))
+        self._leftovers = home
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -24,13 +24,13 @@ class WarmDrivers:
         self._folder = folder
         self._jvm = plain_jvm(memory, environment)
         self._names = count(1)
-        self._idle: list[Driver] = []
+        self._waiting: list[Driver] = []
         self._replacements: set[asyncio.Task[None]] = set()
 
     @property
-    def idle(self) -> int:
-        """How many drivers wait for a job."""
-        return len(self._idle)
+    def waiting(self) -> tuple[Driver, ...]:
+        """The drivers that wait for a job."""
+        return tuple(self._waiting)
 
     async def start(self) -> None:
         """Start the drivers; they warm up by themselves."""
@@ -40,10 +40,9 @@ class WarmDrivers:
     async def start_driver(self, request: DriverRequest) -> Driver:
         """Give a job to a warm driver; start a cold one when none is left or the job needs another JVM."""
         command = command_for(request)
-        driver = await self._take() if self._suits(command) else None
+        driver = await self._hand_over(command, request.work_dir) if self._suits(command) else None
         if driver is None:
             return await launch(command.jvm, command.arguments, request.work_dir, command.ui_url)
-        driver.hand_over(command, request.work_dir)
         replacement = asyncio.create_task(self._replace(driver))
         self._replacements.add(replacement)
         replacement.add_done_callback(self._replacements.discard)
@@ -54,16 +53,19 @@ class WarmDrivers:
         for replacement in self._replacements:
             replacement.cancel()
         await asyncio.gather(*self._replacements, return_exceptions=True)
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(driver.kill(grace_seconds=0) for driver in idle))
+        waiting, self._waiting = self._waiting, []
+        await asyncio.gather(*(driver.kill(grace_seconds=0) for driver in waiting))
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    async def _take(self) -> Driver | None:
-        while self._idle:
-            driver = self._idle.pop(0)
-            if not driver.has_ended:
+    async def _hand_over(self, command: DriverCommand, work_dir: Path) -> Driver | None:
+        while self._waiting:
+            driver = self._waiting.pop(0)
+            try:
+                driver.hand_over(command, work_dir)
+            except BrokenPipeError:  # it crashed, or somebody killed it
+                await driver.wait()
+            else:
                 return driver
-            await driver.wait()  # it crashed, or somebody killed it
         return None
 
     def _suits(self, command: DriverCommand) -> bool:
@@ -78,4 +80,4 @@ class WarmDrivers:
 
     async def _add(self) -> None:
         home = self._folder / str(next(self._names))
-        self._idle.append(await launch(self._jvm, ["--warm"], home))
+        self._waiting.append(await launch(self._jvm, ["--warm"], home))
