@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-from dataclasses import asdict
 from typing import Annotated, NoReturn
 from uuid import uuid4
 
@@ -109,7 +108,7 @@ def deploy(
     with stages.stage("Upload pipelines and programs"):
         keys = deployment.project.upload(stack.bucket)
     if as_json:
-        typer.echo(json.dumps({**asdict(stack), "uploaded": keys}))
+        typer.echo(json.dumps({**stack.as_json(), "Uploaded": keys}))
     else:
         stages.console.print(f"Bucket {stack.bucket}; start a run with: emrp run salaries", markup=False)
 

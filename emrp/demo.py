@@ -1,6 +1,7 @@
 """`emrp demo`, which is `make run`: the main job on this machine, from nothing to the e-mail."""
 
 import re
+import shutil
 import time
 import urllib.request
 from contextlib import ExitStack
@@ -78,6 +79,7 @@ class Demo:
 
     def _show_logs(self, picture: Picture) -> None:
         folder = self._project.folder / ".local" / "last-run"
+        shutil.rmtree(folder, ignore_errors=True)
         files = save_logs(picture.jobs, folder)
         self._console.print("\n[bold]Driver logs[/bold]")
         for job in picture.jobs:

@@ -8,6 +8,14 @@ from botocore.exceptions import ClientError
 
 from emrp.errors import CommandError
 
+_OUTPUTS = {
+    "bucket": "BucketName",
+    "pipeline_state_machine_arn": "PipelineStateMachineArn",
+    "run_table": "RunTableName",
+    "notification_topic_arn": "NotificationTopicArn",
+    "trigger_dead_letter_queue_url": "TriggerDeadLetterQueueUrl",
+}
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -34,16 +42,13 @@ class Stack:
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
         try:
-            return cls(
-                name=name,
-                bucket=outputs["BucketName"],
-                pipeline_state_machine_arn=outputs["PipelineStateMachineArn"],
-                run_table=outputs["RunTableName"],
-                notification_topic_arn=outputs["NotificationTopicArn"],
-                trigger_dead_letter_queue_url=outputs["TriggerDeadLetterQueueUrl"],
-            )
+            return cls(name, **{attribute: outputs[output] for attribute, output in _OUTPUTS.items()})
         except KeyError as error:
             state = stacks[0]["StackStatus"]
             raise CommandError(
                 f'The stack "{name}" is {state} and has no output {error}: wait for its end, or deploy it again.'
             ) from error
+
+    def as_json(self) -> dict[str, str]:
+        """Return what a script may want to know, in the words of CloudFormation."""
+        return {"StackName": self.name, **{output: getattr(self, name) for name, output in _OUTPUTS.items()}}

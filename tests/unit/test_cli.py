@@ -140,7 +140,10 @@ def test_run_starts_an_execution_when_it_is_not_followed(fake_aws: FakeAws, emrp
 
 
 def test_stack_is_described_by_its_outputs_when_it_is_deployed(fake_aws: FakeAws) -> None:
-    assert Stack.describe("emr-pipelines") == Stack("emr-pipelines", *OUTPUTS.values())
+    stack = Stack.describe("emr-pipelines")
+
+    assert stack == Stack("emr-pipelines", *OUTPUTS.values())
+    assert stack.as_json() == {"StackName": "emr-pipelines", **OUTPUTS}
 
 
 def test_stack_is_refused_when_it_has_no_outputs_yet(fake_aws: FakeAws) -> None:
