@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.local.conftest import LocalAwsUnderTest
 
@@ -25,6 +26,12 @@ spark.range(int(sys.argv[2])).coalesce(1).write.mode("overwrite").csv(sys.argv[1
 print("counted in", os.environ["AWS_REGION"])
 """
 FAIL = "raise ValueError('the input is missing')\n"
+WAIT = """
+import time
+from pyspark.sql import SparkSession
+SparkSession.builder.getOrCreate().range(3).count()
+time.sleep(600)
+"""
 SLEEP = "import time\nprint('waiting')\ntime.sleep(600)\n"
 LONG = 60.0
 
@@ -37,7 +44,7 @@ def bucket(local_aws: LocalAwsUnderTest) -> str:
     """A bucket with the scripts of these tests."""
     s3 = local_aws.client("s3")
     s3.create_bucket(Bucket="emr-serverless-tests")
-    for name, script in {"count.py": COUNT, "fail.py": FAIL, "sleep.py": SLEEP}.items():
+    for name, script in {"count.py": COUNT, "fail.py": FAIL, "sleep.py": SLEEP, "wait.py": WAIT}.items():
         s3.put_object(Bucket="emr-serverless-tests", Key=f"jobs/{name}", Body=script)
     return "emr-serverless-tests"
 
@@ -168,6 +175,30 @@ def test_logs_are_in_cloudwatch_when_the_job_run_asks_for_it(
     stream = f"/applications/{application}/jobs/{job_run}/SPARK_DRIVER/stdout"
     events = local_aws.client("logs").get_log_events(logGroupName="spark", logStreamName=stream)["events"]
     assert "ValueError: the input is missing" in [event["message"] for event in events]
+
+
+def test_dashboard_shows_the_job_run_when_it_runs_and_afterwards(
+    local_aws: LocalAwsUnderTest, application: str, submit: Submit, reaches: Reaches, eventually: Callable[..., Any]
+) -> None:
+    emr = local_aws.client("emr-serverless")
+    job_run = submit("wait.py")
+    reaches(job_run, "RUNNING")
+    names = {"applicationId": application, "jobRunId": job_run}
+    live = emr.get_dashboard_for_job_run(**names)["url"]
+    eventually(lambda: shows(f"{live}/environment/", job_run), LONG)
+    emr.cancel_job_run(**names)
+    reaches(job_run, "CANCELLED")
+    ended = emr.get_dashboard_for_job_run(**names)["url"]
+    assert ended != live
+    assert shows(ended, "Spark Jobs")
+
+
+def shows(url: str, text: str) -> bool:
+    """Whether there is a web page with a text."""
+    try:
+        return text in urllib3.request("GET", url, timeout=10, retries=2).data.decode()
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def test_job_run_fails_when_its_driver_is_killed(

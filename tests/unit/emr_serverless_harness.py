@@ -19,6 +19,7 @@ from botocore.validate import ParamValidator
 
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.dashboards import EventLogs, HistoryServer
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.gate import Gate
@@ -83,11 +84,13 @@ class Harness:
                 events=Events(self._record_event),
                 logs=LogStores(self._put_object, self._put_lines, folder / "logs"),
                 start_driver=self._start_driver,
+                classifications=lambda _: [],
                 driver_environment=lambda job_run: {"AWS_REGION": job_run.application.region},
                 machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
                 work_dir=folder / "work",
                 seconds_per_minute=seconds_per_minute,
             ),
+            HistoryServer(self._start_driver, EventLogs(folder / "event-logs"), folder / "history-server"),
             quotas,
         )
         self.client = client_of(Api(self.service))

@@ -168,3 +168,11 @@ async def test_calls_are_throttled_when_they_exceed_their_quota(tmp_path: Path) 
         emr.create_application()
         with pytest.raises(ClientError, match="Rate exceeded"):
             emr.create_application()
+
+
+async def test_dashboard_is_the_ui_of_the_driver_when_the_job_run_is_running(emr: Harness, application: str) -> None:
+    job_run = emr.start_job_run(application)
+    names = {"applicationId": application, "jobRunId": job_run}
+    assert "no dashboard while it is SUBMITTED" in refusal(emr.client.get_dashboard_for_job_run, **names)[2]
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+    assert emr.client.get_dashboard_for_job_run(**names)["url"] == "http://127.0.0.1:4040"

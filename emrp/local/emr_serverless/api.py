@@ -18,7 +18,7 @@ class Api:
         """Answer one HTTP request."""
         try:
             operation, parameters = protocol.parse(method, path, query, body)
-            return protocol.serialise(operation, self._service.call(operation, parameters))
+            return protocol.serialise(operation, await self._service.answer(operation, parameters))
         except ApiError as error:
             return protocol.serialise_error(error)
 

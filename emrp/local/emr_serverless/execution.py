@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from emrp.local.emr_serverless.application import ApplicationState
 from emrp.local.emr_serverless.drivers import Driver, StartDriver, start_surely
@@ -49,6 +49,7 @@ class Surroundings:
     logs: LogStores
     start_driver: StartDriver
     driver_environment: Callable[[JobRun], dict[str, str]]
+    classifications: Callable[[JobRun], list[dict[str, Any]]]  # those that the service adds itself
     machine: Gate["Execution"]
     work_dir: Path
     seconds_per_minute: float = 60.0
@@ -209,7 +210,7 @@ class Execution:
             job_run_id=job_run.id,
             name=job_run.request.get("name") or job_run.id,
             job_driver=job_run.request["jobDriver"],
-            configurations=job_run.configuration["applicationConfiguration"],
+            configurations=[*self._around.classifications(job_run), *job_run.configuration["applicationConfiguration"]],
             work_dir=self._around.work_dir / job_run.id / str(job_run.latest.number),
             environment=self._around.driver_environment(job_run),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.clock import now
+from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.utilization import Figures
 
 DEFAULT_TIMEOUT_MINUTES = 720
@@ -152,6 +153,14 @@ class JobRun:
     def has_ended(self) -> bool:
         """Whether no state follows the present one."""
         return self.state in TERMINAL
+
+    def attempt(self, number: int | None) -> Attempt:
+        """Return an attempt by its number, the latest by default, or say that there is none."""
+        if number is None:
+            return self.latest
+        if not 1 <= number <= len(self.attempts):
+            raise ApiError("ResourceNotFoundException", f"JobRun {self.id} has no attempt {number}")
+        return self.attempts[number - 1]
 
     def begin_next_attempt(self) -> Attempt:
         """Add an attempt after a failed one; it does not queue again."""

@@ -10,7 +10,7 @@ from emrp.local.emr_serverless.configuration import merged
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import DEFAULT_GRACE_SECONDS
 from emrp.local.emr_serverless.identifiers import new_id
-from emrp.local.emr_serverless.job_run import Attempt, JobRun, JobRunState
+from emrp.local.emr_serverless.job_run import JobRun, JobRunState
 from emrp.local.emr_serverless.lifecycle import LiveApplication
 from emrp.local.emr_serverless.paging import page
 from emrp.local.emr_serverless.registry import Registry
@@ -56,7 +56,7 @@ class JobRunOperations:
     def get_job_run(self, parameters: Parameters) -> Result:
         """Describe a job run, as it is in its latest attempt or in the one asked for."""
         job_run = self._find(parameters)
-        return {"jobRun": job_run.description(_attempt(job_run, parameters))}
+        return {"jobRun": job_run.description(job_run.attempt(parameters.get("attempt")))}
 
     def list_job_runs(self, parameters: Parameters) -> Result:
         """List the job runs of an application, the newest first, grouped by state when states are asked for."""
@@ -103,13 +103,6 @@ class JobRunOperations:
             raise ApiError(
                 "ValidationException", f"The account already has {MOST_QUEUED_JOB_RUNS} job runs in the QUEUED state."
             )
-
-
-def _attempt(job_run: JobRun, parameters: Parameters) -> Attempt:
-    number: int = parameters.get("attempt", len(job_run.attempts))
-    if number > len(job_run.attempts):
-        raise ApiError("ResourceNotFoundException", f"JobRun {job_run.id} has no attempt {number}")
-    return job_run.attempts[number - 1]
 
 
 def _is_wanted(job_run: JobRun, parameters: Parameters) -> bool:

@@ -15,6 +15,7 @@ from emrp.local import events as local_events
 from emrp.local.emr_serverless import aws, cloudformation, stepfunctions
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.dashboards import EventLogs, HistoryServer
 from emrp.local.emr_serverless.events import Detail, Events
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
@@ -37,16 +38,20 @@ def install() -> None:
     """Make ministack answer for EMR Serverless."""
     global _service  # noqa: PLW0603 -- one service in a process, as all services of ministack
     data_dir = Path(os.environ["STATE_DIR"]).parent / _MODULE
+    event_logs = EventLogs(data_dir / "event-logs")
+    work_dir = Path(os.environ["TMPDIR"]) / _MODULE
     surroundings = Surroundings(
         events=Events(_publish_soon),
         logs=LogStores(aws.put_object, aws.put_lines, data_dir / "logs"),
         start_driver=start_driver,
         driver_environment=_driver_environment,
         machine=Gate(_fits_this_machine),
-        work_dir=Path(os.environ["TMPDIR"]) / _MODULE,
+        classifications=lambda job_run: [event_logs.classification(job_run)],
+        work_dir=work_dir,
     )
+    history_server = HistoryServer(start_driver, event_logs, work_dir / "history-server")
     limited = os.environ.get("EMRP_API_QUOTAS", "on") != "off"
-    _service = EmrServerless(surroundings, ApiQuotas() if limited else None)
+    _service = EmrServerless(surroundings, history_server, ApiQuotas() if limited else None)
     _register(Api(_service))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
     cloudformation.install(client)
