@@ -89,6 +89,18 @@ async def test_stop_is_refused_when_the_application_is_not_running(emr: Harness,
     assert "one of the following statuses: [STARTING, STARTED]" in message
 
 
+async def test_stop_changes_nothing_when_the_application_is_stopped(emr: Harness, application: str) -> None:
+    await emr.application_reaches(application, "CREATED")
+    emr.client.start_application(applicationId=application)
+    await emr.application_reaches(application, "STARTED")
+    emr.client.stop_application(applicationId=application)
+    await emr.application_reaches(application, "STOPPED")
+    emr.events.clear()
+    emr.client.stop_application(applicationId=application)
+    assert emr.client.get_application(applicationId=application)["application"]["state"] == "STOPPED"
+    assert emr.events == []
+
+
 async def test_stop_is_refused_when_a_job_run_is_under_way(emr: Harness, application: str) -> None:
     job_run = emr.start_job_run(application)
     await emr.job_run_reaches(application, job_run, "RUNNING")
