@@ -7,7 +7,6 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.clean_up import clean_up
-from emr_pipelines.clock import now
 from emr_pipelines.errors import EmrPipelinesError, RunCancelledError, RunTimedOutError
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
@@ -35,13 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     request = _from_status_change(event["detail"]) if "detail-type" in event else event
     logger.append_keys(run=request["runId"])
     run = clean_up(
-        Run(
-            run_id=request["runId"],
-            pipeline=str(request["input"].get("pipeline", "")),
-            execution_arn=request["executionArn"],
-            started_at=now(),
-            trigger=request["input"].get("trigger") or {"type": "execution"},
-        ),
+        Run.begin(request["runId"], request["executionArn"], request["input"]),
         state=request.get("state"),
         error=request.get("error"),
         cause=_readable(request.get("cause")),

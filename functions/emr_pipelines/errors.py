@@ -52,6 +52,14 @@ class PipelineNotFoundError(EmrPipelinesError):
         super().__init__(f'There is no pipeline "{name}". Pipelines in the bucket: {listing}.')
 
 
+class InvalidRunInputError(EmrPipelinesError):
+    """The input of an execution has a field that is not what it must be."""
+
+    def __init__(self, field: str, value: object) -> None:
+        example = '{"pipeline": "salaries", "parameters": {"top": 5}}'
+        super().__init__(f'"{field}" must be a mapping, not {value!r}. An execution takes input like {example}.')
+
+
 class InvalidTriggerError(EmrPipelinesError):
     """A message on the trigger queue is not something that can start a run."""
 

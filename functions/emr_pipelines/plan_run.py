@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emr_pipelines.clock import now
-from emr_pipelines.errors import InvalidPipelineError, Problem
+from emr_pipelines.errors import InvalidPipelineError, InvalidRunInputError, Problem
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, StoredFile
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.pipeline import JobDefinition, Pipeline, load_pipeline, located
@@ -30,26 +29,17 @@ class Stack:
 
 
 def plan_run(
-    run_id: str, execution_arn: str, run_input: dict[str, Any], *,
+    run_id: str, execution_arn: str, run_input: object, *,
     record: RunRecord, bucket: PipelineBucket, stack: Stack,
 ) -> dict[str, Any]:  # fmt: skip
     """Record the run and its jobs, and return `{"runId", "jobs": [name, ...]}`.
 
-    Raises PipelineNotFoundError, or InvalidPipelineError with every problem of the file. The run is recorded before
-    its file is read, so a run that fails here is known, too.
+    Raises InvalidRunInputError, PipelineNotFoundError, or InvalidPipelineError with every problem of the file. The
+    run is recorded first, so a run that fails here is known, too.
     """
-    name = str(run_input.get("pipeline", ""))
-    run = Run(
-        run_id=run_id,
-        pipeline=name,
-        execution_arn=execution_arn,
-        started_at=now(),
-        trigger=run_input.get("trigger") or {"type": "execution"},
-        parameters=run_input.get("parameters") or {},
-    )
-    run = record.create_run(run)
-    file = bucket.read(name)
-    run, jobs = plan(run, file, stack)
+    run = record.create_run(Run.begin(run_id, execution_arn, run_input))
+    _check_input(run_input)
+    run, jobs = plan(run, bucket.read(run.pipeline), stack)
     record.save_plan(run, jobs)
     return {"runId": run_id, "jobs": [job.name for job in jobs]}
 
@@ -101,6 +91,13 @@ def plan(run: Run, file: StoredFile, stack: Stack) -> tuple[Run, list[Job]]:
         notify_on=list(pipeline.notifications.on),
     )
     return planned, jobs
+
+
+def _check_input(run_input: object) -> None:
+    for name in ("parameters", "trigger"):
+        value = run_input.get(name) if isinstance(run_input, dict) else None
+        if value is not None and not isinstance(value, dict):
+            raise InvalidRunInputError(name, value)
 
 
 def _unknown_parameters(pipeline: Pipeline, given: dict[str, Any]) -> list[Problem]:

@@ -1,9 +1,9 @@
 """A run and its jobs, as the run record keeps them."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
-from emr_pipelines.clock import seconds_between
+from emr_pipelines.clock import now, seconds_between
 from emr_pipelines.job_state import JobState, is_final
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
@@ -44,6 +44,20 @@ class Run:
     error: str | None = None
     cause: str | None = None
     settled: bool = False
+
+    @classmethod
+    def begin(cls, run_id: str, execution_arn: str, run_input: object) -> Self:
+        """Return a run that begins now with the input of its execution, which may be anything that a person typed."""
+        asked = run_input if isinstance(run_input, dict) else {}
+        trigger, parameters = asked.get("trigger"), asked.get("parameters")
+        return cls(
+            run_id=run_id,
+            pipeline=str(asked.get("pipeline", "")),
+            execution_arn=execution_arn,
+            started_at=now(),
+            trigger={"type": "execution", **(trigger if isinstance(trigger, dict) else {})},
+            parameters=parameters if isinstance(parameters, dict) else {},
+        )
 
     @property
     def ended(self) -> bool:

@@ -83,6 +83,13 @@ def test_run_ended_says_which_job_failed_why_and_where_the_log_is() -> None:
     assert "Result" not in body
 
 
+@pytest.mark.parametrize("run_input", [None, [1], {"trigger": 1, "parameters": [2]}, {"trigger": {"uri": "s3://b/k"}}])
+def test_run_ended_can_be_written_when_the_input_of_the_run_was_wrong(run_input: object) -> None:
+    run = replace(Run.begin("r", "arn", run_input), state="FAILED", ended_at="2026-11-21T12:01:05.500000Z")
+
+    assert "Trigger    execution" in run_ended(run, []).body
+
+
 def test_run_ended_gives_the_first_error_when_no_job_failed() -> None:
     body = run_ended(replace(RUN, cause="pipelines/salaries.yaml has 1 problem:\n- jobs: is missing"), []).body
 

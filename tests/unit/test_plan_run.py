@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emr_pipelines.errors import InvalidPipelineError, PipelineNotFoundError
+from emr_pipelines.errors import InvalidPipelineError, InvalidRunInputError, PipelineNotFoundError
 from emr_pipelines.gateways.pipeline_bucket import StoredFile
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.plan_run import Stack, plan
@@ -89,6 +89,25 @@ def test_plan_run_lists_the_pipelines_when_the_name_is_unknown(invoke: Callable[
     recorded = record.get_run(RUN_ID)
     assert recorded is not None
     assert recorded.pipeline == "salary"
+
+
+@pytest.mark.parametrize(
+    "run_input", [{"pipeline": "salaries", "parameters": [3]}, {"pipeline": "salaries", "trigger": 1}]
+)
+def test_plan_run_says_what_an_execution_takes_when_its_input_is_wrong(
+    invoke: Callable[..., Any], run_input: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRunInputError, match=r"must be a mapping, not .* An execution takes input like"):
+        invoke("plan_run", example_event("plan_run.console") | {"input": run_input})
+
+
+@pytest.mark.parametrize("run_input", [None, [], "salaries", {}])
+def test_plan_run_lists_the_pipelines_when_the_input_names_none(invoke: Callable[..., Any], run_input: object) -> None:
+    event = example_event("plan_run.console") | {"input": run_input}
+
+    with pytest.raises(PipelineNotFoundError):
+        invoke("plan_run", event)
+    assert invoke("clean_up", event | {"error": "PipelineNotFoundError"})["state"] == "FAILED"
 
 
 def test_plan_reports_every_problem_with_path_and_line_when_a_file_has_several(stack: Stack) -> None:
