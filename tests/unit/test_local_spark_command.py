@@ -30,7 +30,7 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Build:
 
 
 def properties(work_dir: Path) -> list[str]:
-    return (work_dir / "conf" / "spark-defaults.conf").read_text(encoding="utf-8").splitlines()
+    return (work_dir / "spark-defaults.conf").read_text(encoding="utf-8").splitlines()
 
 
 def test_submitted_property_wins_when_classification_has_it_too(build: Build, tmp_path: Path) -> None:

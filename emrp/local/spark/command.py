@@ -23,6 +23,7 @@ from emrp.local.spark.job_driver import (
 SPARK_HOME = Path(next(iter(getattr(importlib.util.find_spec("pyspark"), "submodule_search_locations", None) or [""])))
 JAR = Path(__file__).with_name("jvm") / "emrp-spark.jar"
 
+_LOG4J2 = "log4j2.properties"
 _LOOPBACK = "127.0.0.1"
 _DRIVER_ENVIRONMENT = "spark.emr-serverless.driverEnv."
 _MAIN_CLASS = "emrp.driver.Driver"
@@ -73,13 +74,14 @@ class Jvm:
 
     def command(self, home: Path) -> list[str]:
         """Return the command that runs the JVM in a folder, for which `prepare` was called."""
-        class_path = [self.class_path, str(home / "conf"), str(JAR), str(SPARK_HOME / "jars" / "*")]
+        class_path = [self.class_path, str(JAR), str(SPARK_HOME / "jars" / "*")]
         return [
             str(find_java()),
             *_FAST_START,
             f"-Xmx{self.heap_bytes >> 20}m",
             f"-Djava.io.tmpdir={home / 'tmp'}",
             f"-Demrp.archives={self.archives}",
+            *([f"-Dlog4j2.configurationFile={home / _LOG4J2}"] if self.log4j2 else []),
             *_MODULE_OPTIONS,
             *self.options,
             "-cp",
@@ -90,9 +92,8 @@ class Jvm:
     def prepare(self, home: Path) -> None:
         """Write what the JVM finds in its folder."""
         (home / "tmp").mkdir(parents=True)
-        (home / "conf").mkdir(exist_ok=True)
         if self.log4j2:
-            _write_properties(home / "conf" / "log4j2.properties", _LOG_SETTINGS | self.log4j2)
+            _write_properties(home / _LOG4J2, _LOG_SETTINGS | self.log4j2)
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def build_command(
     properties = {"spark.app.name": name} | classifications.properties | submitted | _imposed_properties(ui_port)
     properties.pop("spark.local.dir", None)  # it is the JVM's temporary folder
     archives = properties.pop("spark.archives", "")
-    settings = work_dir / "conf" / "spark-defaults.conf"
-    settings.parent.mkdir(parents=True)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    settings = work_dir / "spark-defaults.conf"
     _write_properties(settings, properties)
     return DriverCommand(
         Jvm(
