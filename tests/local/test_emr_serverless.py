@@ -32,6 +32,10 @@ from pyspark.sql import SparkSession
 SparkSession.builder.getOrCreate().range(3).count()
 time.sleep(600)
 """
+PARENT = """
+import os, subprocess
+subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(os.getppid())], check=True)
+"""
 SLEEP = "import time\nprint('waiting')\ntime.sleep(600)\n"
 LONG = 60.0
 
@@ -44,7 +48,13 @@ def bucket(local_aws: LocalAwsUnderTest) -> str:
     """A bucket with the scripts of these tests."""
     s3 = local_aws.client("s3")
     s3.create_bucket(Bucket="emr-serverless-tests")
-    for name, script in {"count.py": COUNT, "fail.py": FAIL, "sleep.py": SLEEP, "wait.py": WAIT}.items():
+    for name, script in {
+        "count.py": COUNT,
+        "fail.py": FAIL,
+        "sleep.py": SLEEP,
+        "wait.py": WAIT,
+        "parent.py": PARENT,
+    }.items():
         s3.put_object(Bucket="emr-serverless-tests", Key=f"jobs/{name}", Body=script)
     return "emr-serverless-tests"
 
@@ -229,7 +239,43 @@ def test_no_process_is_left_when_a_running_job_is_cancelled(
 
 def driver_of(job_run: str) -> int | None:
     """The process id of the driver that works in a job run's folder."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"java .*emr_serverless/{job_run}/"], capture_output=True, text=True, check=False
-    )
-    return int(found.stdout.split()[0]) if found.stdout else None
+    found = processes(f"java .*emr_serverless/{job_run}/")
+    return int(found[0]) if found else None
+
+
+def test_job_run_takes_a_waiting_driver_when_the_application_has_initial_capacity(
+    local_aws: LocalAwsUnderTest, bucket: str, eventually: Callable[..., Any]
+) -> None:
+    emr = local_aws.client("emr-serverless")
+    worker = {"workerCount": 1, "workerConfiguration": {"cpu": "2 vCPU", "memory": "4 GB"}}
+    application = emr.create_application(
+        name="warm", releaseLabel="emr-7.9.0", type="SPARK", initialCapacity={"DRIVER": worker}
+    )["applicationId"]
+    job_run = emr.start_job_run(
+        applicationId=application,
+        executionRoleArn=ROLE,
+        jobDriver={"sparkSubmit": {"entryPoint": f"s3://{bucket}/jobs/parent.py"}},
+        configurationOverrides={
+            "monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": f"s3://{bucket}/logs"}}
+        },
+    )["jobRunId"]
+    has_ended(local_aws, application, job_run)
+    java = log_of(local_aws, bucket, application, job_run, "stdout")
+    assert f"warm/{application}/" in java
+    assert "--warm" in java
+
+    emr.stop_application(applicationId=application)
+    eventually(lambda: not processes(f"warm/{application}/"), LONG)
+
+
+def has_ended(local_aws: LocalAwsUnderTest, application: str, job_run: str) -> None:
+    emr = local_aws.client("emr-serverless")
+    deadline = time.monotonic() + LONG
+    while emr.get_job_run(applicationId=application, jobRunId=job_run)["jobRun"]["state"] != "SUCCESS":
+        assert time.monotonic() < deadline, "the job run did not succeed in time"
+        time.sleep(0.2)  # within the API quotas
+
+
+def processes(command: str) -> list[str]:
+    """The ids of the processes whose command line has a text."""
+    return subprocess.run(["pgrep", "-f", command], capture_output=True, text=True, check=False).stdout.split()

@@ -20,6 +20,7 @@ from botocore.validate import ParamValidator
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.dashboards import EventLogs, HistoryServer
+from emrp.local.emr_serverless.drivers import Driver, StartDriver
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.gate import Gate
@@ -63,6 +64,24 @@ class FakeDriver:
             self.exit_code.set_result(143)
 
 
+class FakeWarmDrivers:
+    """Pre-initialised capacity that is ready when a test says so."""
+
+    def __init__(self, start_driver: StartDriver) -> None:
+        self._start_driver = start_driver
+        self.ready = asyncio.Event()
+        self.stopped = False
+
+    async def start_driver(self, request: DriverRequest) -> Driver:
+        return await self._start_driver(request)
+
+    async def start(self) -> None:
+        await self.ready.wait()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
 class Harness:
     """The service, its client, and what it did to the outside."""
 
@@ -75,6 +94,7 @@ class Harness:
     ) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.drivers: list[FakeDriver] = []
+        self.warm_drivers: list[FakeWarmDrivers] = []
         self.objects: dict[str, bytes] = {}
         self.lines: dict[tuple[str, str], list[str]] = defaultdict(list)
         self.invalid_job_driver: Exception | None = None
@@ -85,7 +105,8 @@ class Harness:
                 logs=LogStores(self._put_object, self._put_lines, folder / "logs"),
                 start_driver=self._start_driver,
                 classifications=lambda _: [],
-                driver_environment=lambda job_run: {"AWS_REGION": job_run.application.region},
+                warm_drivers=self._warm_drivers,
+                driver_environment=lambda application: {"AWS_REGION": application.region},
                 machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
                 work_dir=folder / "work",
                 seconds_per_minute=seconds_per_minute,
@@ -155,6 +176,13 @@ class Harness:
         driver = FakeDriver(request)
         self.drivers.append(driver)
         return driver
+
+    def _warm_drivers(self, application: Application) -> FakeWarmDrivers | None:
+        if application.initial_drivers is None:
+            return None
+        self.warm_drivers.append(FakeWarmDrivers(self._start_driver))
+        self._changed.set()
+        return self.warm_drivers[-1]
 
     async def _put_object(self, bucket: str, key: str, content: bytes) -> None:
         if bucket == "missing":

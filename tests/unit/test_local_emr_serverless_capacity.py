@@ -130,3 +130,25 @@ async def test_utilization_is_published_regularly_when_a_job_run_is_long(tmp_pat
         kind = "EMR Serverless Job Resource Utilization Update"
         await emr.until(lambda: sum(published == kind for published, _ in emr.events) >= 2)
         assert not any(detail["resourceUtilizationFinal"] for published, detail in emr.events if published == kind)
+
+
+INITIAL_CAPACITY = {"DRIVER": {"workerCount": 1, "workerConfiguration": {"cpu": "2 vCPU", "memory": "4 GB"}}}
+
+
+async def test_application_starts_when_its_initial_capacity_is_ready(emr: Harness) -> None:
+    application = emr.create_application(initialCapacity=INITIAL_CAPACITY)
+    job_run = emr.start_job_run(application)
+    await emr.until(lambda: bool(emr.warm_drivers))
+    assert emr.client.get_application(applicationId=application)["application"]["state"] == "STARTING"
+    emr.warm_drivers[0].ready.set()
+    await emr.job_run_reaches(application, job_run, "RUNNING")
+
+
+async def test_initial_capacity_is_released_when_the_application_stops(emr: Harness) -> None:
+    application = emr.create_application(initialCapacity=INITIAL_CAPACITY)
+    await emr.application_reaches(application, "CREATED")
+    emr.client.start_application(applicationId=application)
+    await emr.until(lambda: bool(emr.warm_drivers))
+    emr.client.stop_application(applicationId=application)  # while it is still STARTING
+    await emr.application_reaches(application, "STOPPED")
+    assert emr.warm_drivers[0].stopped

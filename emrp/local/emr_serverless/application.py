@@ -83,6 +83,15 @@ class Application:
         return auto_stop["idleTimeoutMinutes"] if auto_stop["enabled"] else None
 
     @property
+    def initial_drivers(self) -> dict[str, Any] | None:
+        """The initial capacity of drivers; None when there is none."""
+        for name, capacity in self.configuration.get("initialCapacity", {}).items():
+            if name.upper().endswith("DRIVER"):
+                found: dict[str, Any] = capacity
+                return found
+        return None
+
+    @property
     def max_concurrent_runs(self) -> int | None:
         """How many job runs may run at a time; None when the application does not queue."""
         scheduler = self.configuration.get("schedulerConfiguration")

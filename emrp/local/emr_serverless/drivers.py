@@ -30,6 +30,19 @@ class Driver(Protocol):
         """End it and everything it started."""
 
 
+class WarmDrivers(Protocol):
+    """Pre-initialised drivers, as `emrp.local.spark` has them."""
+
+    async def start(self) -> None:
+        """Start the drivers."""
+
+    async def start_driver(self, request: DriverRequest) -> Driver:
+        """Give a job to one of them, or to a new driver."""
+
+    async def stop(self) -> None:
+        """End those that have no job."""
+
+
 StartDriver = Callable[[DriverRequest], Awaitable[Driver]]
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emrp.local.emr_serverless.application import ApplicationState
-from emrp.local.emr_serverless.drivers import Driver, StartDriver, start_surely
+from emrp.local.emr_serverless.application import Application, ApplicationState
+from emrp.local.emr_serverless.drivers import Driver, StartDriver, WarmDrivers, start_surely
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import JobRun, JobRunState
@@ -48,7 +48,8 @@ class Surroundings:
     events: Events
     logs: LogStores
     start_driver: StartDriver
-    driver_environment: Callable[[JobRun], dict[str, str]]
+    warm_drivers: Callable[[Application], WarmDrivers | None]  # those of its initial capacity
+    driver_environment: Callable[[Application], dict[str, str]]
     classifications: Callable[[JobRun], list[dict[str, Any]]]  # those that the service adds itself
     machine: Gate["Execution"]
     work_dir: Path
@@ -65,6 +66,7 @@ class Execution:
         *,
         turn: Gate["Execution"],
         capacity: Gate[Workers],
+        start_driver: StartDriver,
         on_end: Callable[["Execution"], None],
     ) -> None:
         self.job_run = job_run
@@ -72,6 +74,7 @@ class Execution:
         self._around = surroundings
         self._turn = turn
         self._capacity = capacity
+        self._start_driver = start_driver
         self._on_end = on_end
         self._stopped = Outcome(JobRunState.CANCELLED)
         self._grace_seconds = DEFAULT_GRACE_SECONDS
@@ -180,7 +183,7 @@ class Execution:
         """Have a driver; at the end it is gone, its logs are where they belong and its use is counted."""
         attempt = self.job_run.latest
         request = self._driver_request()
-        driver = await start_surely(self._around.start_driver, request)
+        driver = await start_surely(self._start_driver, request)
         self.driver = driver
         self._move(JobRunState.RUNNING)
         interval = REPORT_MINUTES * self._around.seconds_per_minute
@@ -212,7 +215,7 @@ class Execution:
             job_driver=job_run.request["jobDriver"],
             configurations=[*self._around.classifications(job_run), *job_run.configuration["applicationConfiguration"]],
             work_dir=self._around.work_dir / job_run.id / str(job_run.latest.number),
-            environment=self._around.driver_environment(job_run),
+            environment=self._around.driver_environment(job_run.application),
         )
 
     def _settle(self, task: asyncio.Task[Outcome]) -> None:

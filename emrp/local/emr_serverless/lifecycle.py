@@ -11,11 +11,13 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from emrp.local.emr_serverless.application import DORMANT, Application, ApplicationState
+from emrp.local.emr_serverless.drivers import Driver, WarmDrivers
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER, JobRun
 from emrp.local.emr_serverless.workers import Workers, capacity_of, fit
+from emrp.local.spark import DriverRequest
 
 State = dict[str, Any]
 
@@ -36,6 +38,7 @@ class LiveApplication:
         self._capacity: Gate[Workers] = Gate(self._has_capacity)
         self._auto_stop: asyncio.TimerHandle | None = None
         self._transition: asyncio.Task[None] | None = None
+        self._warm_drivers: WarmDrivers | None = None
 
     @classmethod
     def restored(cls, state: State, surroundings: Surroundings) -> Self:
@@ -116,6 +119,7 @@ class LiveApplication:
             self._around,
             turn=self._turn,
             capacity=self._capacity,
+            start_driver=self._start_driver,
             on_end=self._execution_ended,
         )
         self._start_if_needed()
@@ -140,16 +144,36 @@ class LiveApplication:
         self._start_if_needed()
 
     async def _become_started(self) -> None:
+        await self._initialise_capacity()
         self._move(_S.STARTED)
-        await self._stay_started()
+        self._work()
 
     async def _stay_started(self) -> None:
+        await self._initialise_capacity()
+        self._work()
+
+    async def _initialise_capacity(self) -> None:
+        self._warm_drivers = self._around.warm_drivers(self.application)
+        if self._warm_drivers:
+            await self._warm_drivers.start()
+
+    async def _release_capacity(self) -> None:
+        warm_drivers, self._warm_drivers = self._warm_drivers, None
+        if warm_drivers:
+            await warm_drivers.stop()
+
+    async def _start_driver(self, request: DriverRequest) -> Driver:
+        start_driver = self._warm_drivers.start_driver if self._warm_drivers else self._around.start_driver
+        return await start_driver(request)
+
+    def _work(self) -> None:
         self._turn.recheck()
         for execution in self._turn.line:
             execution.queue()
         self._stop_when_idle()
 
     async def _become_stopped(self) -> None:
+        await self._release_capacity()
         self._move(_S.STOPPED)
         self._start_if_needed()
 
@@ -159,6 +183,8 @@ class LiveApplication:
 
     def _stop(self, details: str) -> None:
         self._keep_running()
+        if self._transition:
+            self._transition.cancel()  # it may still be starting
         self._move(_S.STOPPING, details)
         self._begin(self._become_stopped())
 

@@ -20,15 +20,15 @@ from emrp.local.emr_serverless.events import Detail, Events
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.in_process import InProcessClient
-from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogStores
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
-from emrp.local.spark import start_driver
+from emrp.local.spark import WarmDrivers, start_driver
 
 SERVICE = "emr-serverless"
 _MODULE = "emr_serverless"
 _SOURCE = "aws.emr-serverless"
+_DRIVERS_AT_A_TIME = max(2, os.cpu_count() or 1)
 
 _service: EmrServerless | None = None
 _watchers = stepfunctions.Watchers()
@@ -44,6 +44,7 @@ def install() -> None:
         events=Events(_publish_soon),
         logs=LogStores(aws.put_object, aws.put_lines, data_dir / "logs"),
         start_driver=start_driver,
+        warm_drivers=_warm_drivers,
         driver_environment=_driver_environment,
         machine=Gate(_fits_this_machine),
         classifications=lambda job_run: [event_logs.classification(job_run)],
@@ -98,9 +99,8 @@ def _publish_soon(application: Application, detail_type: str, detail: Detail, re
     asyncio.get_running_loop().call_soon(publish)
 
 
-def _driver_environment(job_run: JobRun) -> dict[str, str]:
+def _driver_environment(application: Application) -> dict[str, str]:
     """Return the AWS settings with which a job reaches this server; its key selects the account."""
-    application = job_run.application
     return {
         "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
         "AWS_REGION": application.region,
@@ -110,5 +110,17 @@ def _driver_environment(job_run: JobRun) -> dict[str, str]:
     }
 
 
+def _warm_drivers(application: Application) -> WarmDrivers | None:
+    """Return the drivers of an application's initial capacity, as many as this machine can run at a time."""
+    driver = application.initial_drivers
+    if driver is None or application.engine != "SPARK":
+        return None
+    return WarmDrivers(
+        min(driver["workerCount"], _DRIVERS_AT_A_TIME),
+        Path(os.environ["TMPDIR"]) / _MODULE / "warm" / application.id,
+        _driver_environment(application),
+    )
+
+
 def _fits_this_machine(_execution: Execution, running: Collection[Execution]) -> bool:
-    return len(running) < max(2, os.cpu_count() or 1)
+    return len(running) < _DRIVERS_AT_A_TIME
