@@ -64,9 +64,14 @@ def test_job_is_refused_when_memory_is_no_amount(build: Build) -> None:
 
 
 def test_collector_is_the_job_s_when_it_chooses_one(build: Build) -> None:
-    arguments = build({"spark.driver.extraJavaOptions": "-XX:+UseG1GC -Da=b"}).jvm.command(Path("/home"))
+    arguments = build({"spark.driver.extraJavaOptions": "-XX:+UseG1GC '-Da=b c'"}).jvm.command(Path("/home"))
     assert [argument for argument in arguments if argument.startswith("-XX:+Use")] == ["-XX:+UseG1GC"]
-    assert "-Da=b" in arguments
+    assert "-Da=b c" in arguments
+
+
+def test_job_is_refused_when_java_options_cannot_be_parsed(build: Build) -> None:
+    with pytest.raises(InvalidJobDriver, match=r"spark\.driver\.extraJavaOptions cannot be parsed"):
+        build({"spark.driver.extraJavaOptions": "-Da='b"})
 
 
 def test_python_is_this_one_when_job_has_none_of_its_own(build: Build) -> None:

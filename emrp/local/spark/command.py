@@ -7,6 +7,7 @@ scripts and the extra JVM (about a second) that only compute this command line.
 import importlib.util
 import os
 import re
+import shlex
 import socket
 import sys
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def build_command(
     _write_properties(settings, properties)
     return DriverCommand(
         Jvm(
-            heap_bytes=heap_bytes(properties.get("spark.driver.memory", "1g")),
+            heap_bytes=_heap_bytes(properties.get("spark.driver.memory", "1g")),
             options=_java_options(properties),
             class_path=properties.get("spark.driver.extraClassPath", ""),
             archives=archives,
@@ -141,7 +142,7 @@ def build_command(
 def plain_jvm(memory: str, environment: dict[str, str]) -> Jvm:
     """Return the JVM of a job that asks for nothing but memory."""
     return Jvm(
-        heap_bytes=heap_bytes(memory),
+        heap_bytes=_heap_bytes(memory),
         options=_java_options({}),
         class_path="",
         archives="",
@@ -166,14 +167,17 @@ def _imposed_properties(ui_port: int) -> dict[str, str]:
 
 
 def _java_options(properties: dict[str, str]) -> list[str]:
-    chosen = " ".join(
-        properties.get(key, "") for key in ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
-    ).split()
+    chosen: list[str] = []
+    for key in ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions"):
+        try:
+            chosen += shlex.split(properties.get(key, ""))
+        except ValueError as error:
+            raise InvalidJobDriver(f"{key} cannot be parsed: {error}.") from error
     collector = [] if any(re.match(r"-XX:\+Use\w+GC$", option) for option in chosen) else [_COLLECTOR]
     return [*collector, *chosen]
 
 
-def heap_bytes(memory: str) -> int:
+def _heap_bytes(memory: str) -> int:
     """Return the heap for a requested memory: a job written for big workers gets half this machine at most."""
     size = re.fullmatch(r"(\d+)\s*([bkmgt]?)(?:i?b)?", memory.strip().lower())
     if not size:
