@@ -93,12 +93,12 @@ class LocalAwsUnderTest:
         return [event for page in pages.paginate(executionArn=execution_arn) for event in page["events"]]
 
 
-def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
-    """Look until there is something to see, or fail after a deadline."""
+def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS, every: float = 0.01) -> T:
+    """Look until there is something to see, or fail after a deadline; less often where API quotas apply."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < deadline, f"nothing came within {seconds:g} seconds"
-        time.sleep(0.01)
+        time.sleep(every)
     return seen
 
 
