@@ -11,6 +11,7 @@ from typing import Any
 
 from emrp.local.emr_serverless.clock import now
 from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.worker_sizes import check_initial_capacity
 
 
 class ApplicationState(StrEnum):
@@ -156,6 +157,7 @@ def with_defaults(configuration: dict[str, Any]) -> dict[str, Any]:
             f"Type '{engine}' is not supported for release label '{configuration['releaseLabel']}' "
             "or release label does not exist",
         )
+    check_initial_capacity(configuration.get("initialCapacity", {}))
     completed = {
         **configuration,
         "type": engine,

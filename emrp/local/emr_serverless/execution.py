@@ -19,7 +19,7 @@ from emrp.local.emr_serverless.application import Application, ApplicationState
 from emrp.local.emr_serverless.drivers import Driver, StartDriver, WarmDrivers, start_surely
 from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.gate import Gate
-from emrp.local.emr_serverless.job_run import JobRun, JobRunState
+from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER, JobRun, JobRunState
 from emrp.local.emr_serverless.logs import AttemptLogs, LogStores
 from emrp.local.emr_serverless.metering import REPORT_MINUTES, Meter
 from emrp.local.emr_serverless.workers import Workers, capacity_of, workers_of
@@ -76,7 +76,7 @@ class Execution:
         self._capacity = capacity
         self._start_driver = start_driver
         self._on_end = on_end
-        self._stopped = Outcome(JobRunState.CANCELLED)
+        self._stopped = Outcome(JobRunState.FAILED, ENDED_WITH_ITS_SERVER)
         self._grace_seconds = DEFAULT_GRACE_SECONDS
         self._queue_timeout: asyncio.TimerHandle | None = None
         self._meter = Meter(job_run, surroundings.events)
@@ -94,17 +94,16 @@ class Execution:
 
     def cancel(self, details: str, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
         """Cancel the job run; its driver has some time to end by itself."""
-        if self.job_run.has_ended or self.job_run.state is JobRunState.CANCELLING:
+        if self._task.done() or self.job_run.state is JobRunState.CANCELLING:
             return
         self._move(JobRunState.CANCELLING, details)
         self._stopped = Outcome(JobRunState.CANCELLED, details)
         self._grace_seconds = grace_seconds
         self._task.cancel()
 
-    async def abandon(self, details: str) -> None:
+    async def abandon(self) -> None:
         """End the job run as FAILED because the service itself ends."""
         if self.job_run.state is not JobRunState.CANCELLING:
-            self._stopped = Outcome(JobRunState.FAILED, details)
             self._grace_seconds = 0
             self._task.cancel()
         await asyncio.wait({self._task})

@@ -1,5 +1,6 @@
 """The operations on job runs."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,12 @@ Result = dict[str, Any]
 MOST_QUEUED_JOB_RUNS = 2000  # of an account
 _LEAST_TIMEOUT_MINUTES = 5
 _MOST_ATTEMPTS = 10
+_REFUSED_OPTIONS = {
+    "spark.master": re.compile(r"(?<!\S)(--master\b|(--conf|-c)[\s=]+['\"]?spark\.master=)"),
+    "spark.submit.deployMode": re.compile(
+        r"(?<!\S)(--deploy-mode\b|(--conf|-c)[\s=]+['\"]?spark\.submit\.deployMode=)"
+    ),
+}
 _DRIVER_OF = {"SPARK": "sparkSubmit", "HIVE": "hive"}
 
 
@@ -123,11 +130,20 @@ def _check(parameters: Parameters, application: Application) -> None:
             "ValidationException",
             f"The jobDriver of a {application.engine} application must be {_DRIVER_OF[application.engine]}.",
         )
+    _check_options(parameters["jobDriver"])
     if 0 < parameters.get("executionTimeoutMinutes", 0) < _LEAST_TIMEOUT_MINUTES:
         raise ApiError("ValidationException", "RunTimeout must be at least 5 minutes.")
     _check_retries(parameters, application)
     if parameters.get("mode") == "STREAMING":
         _check_streaming(parameters, application)
+
+
+def _check_options(job_driver: dict[str, Any]) -> None:
+    """Refuse options with which a job would choose the cluster itself; what cannot be parsed fails when it runs."""
+    options = job_driver.get("sparkSubmit", {}).get("sparkSubmitParameters", "")
+    for name, option in _REFUSED_OPTIONS.items():
+        if option.search(options):
+            raise ApiError("ValidationException", f"Option '{name}' is not supported")
 
 
 def _check_retries(parameters: Parameters, application: Application) -> None:

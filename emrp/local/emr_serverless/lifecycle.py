@@ -15,7 +15,7 @@ from emrp.local.emr_serverless.drivers import Driver, WarmDrivers
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
-from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER, JobRun
+from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.workers import Workers, capacity_of, fit
 from emrp.local.spark import DriverRequest
 
@@ -135,9 +135,7 @@ class LiveApplication:
         self._keep_running()
         if self._transition:
             self._transition.cancel()
-        await asyncio.gather(
-            *(execution.abandon(ENDED_WITH_ITS_SERVER) for execution in list(self.executions.values()))
-        )
+        await asyncio.gather(*(execution.abandon() for execution in list(self.executions.values())))
 
     async def _become_created(self) -> None:
         self._move(_S.CREATED)

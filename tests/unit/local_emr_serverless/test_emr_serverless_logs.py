@@ -1,25 +1,13 @@
 """The local EMR Serverless delivers the logs of drivers."""
 
 import gzip
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emrp.local.emr_serverless import logs
-from tests.unit.emr_serverless_harness import Harness
-
-
-@pytest.fixture
-async def emr(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with Harness(tmp_path) as harness:
-        yield harness
-
-
-@pytest.fixture
-async def application(emr: Harness) -> str:
-    return emr.create_application()
+from tests.unit.local_emr_serverless.harness import Harness
 
 
 def monitoring(**configuration: Any) -> dict[str, Any]:

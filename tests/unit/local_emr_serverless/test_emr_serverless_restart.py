@@ -6,7 +6,7 @@ from pathlib import Path
 from ministack.core.persistence import _json_default, _json_object_hook
 
 from emrp.local.emr_serverless.job_run import ENDED_WITH_ITS_SERVER
-from tests.unit.emr_serverless_harness import Harness
+from tests.unit.local_emr_serverless.harness import Harness
 
 
 async def test_everything_is_there_again_when_the_service_has_been_restarted(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The local EMR Serverless: worker sizes, maximum capacity and resource figures."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from emrp.local.emr_serverless.application import Application, with_defaults
 from emrp.local.emr_serverless.configuration import merged
 from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.workers import Resources, Workers, workers_of
-from tests.unit.emr_serverless_harness import ROLE, Harness
+from tests.unit.local_emr_serverless.harness import ROLE, Harness
 
 SMALL = "--conf spark.driver.cores=1 --conf spark.executor.cores=1 --driver-memory 1g --executor-memory 1g"
 ONE_EXECUTOR = f"{SMALL} --conf spark.dynamicAllocation.enabled=false --num-executors 1"
@@ -20,12 +19,6 @@ SMALL_TASKS = {
     "classification": "hive-site",
     "properties": {"hive.tez.container.size": "4096", "hive.tez.cpu.vcores": "1"},
 }
-
-
-@pytest.fixture
-async def emr(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with Harness(tmp_path) as harness:
-        yield harness
 
 
 def spark(parameters: str = "") -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The local EMR Serverless: updates, tags, attempts, streaming and quotas as a boto3 client sees them."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +7,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emrp.local.emr_serverless.quotas import ApiQuotas
-from tests.unit.emr_serverless_harness import Harness, refusal
-
-
-@pytest.fixture
-async def emr(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with Harness(tmp_path) as harness:
-        yield harness
-
-
-@pytest.fixture
-async def application(emr: Harness) -> str:
-    application = emr.create_application()
-    await emr.application_reaches(application, "CREATED")
-    return application
+from tests.unit.local_emr_serverless.harness import Harness, refusal
 
 
 async def started(emr: Harness, application: str) -> None:
     emr.client.start_application(applicationId=application)
     await emr.application_reaches(application, "STARTED")
+
+
+def with_options(options: str) -> dict[str, Any]:
+    return {"sparkSubmit": {"entryPoint": "s3://bucket/job.py", "sparkSubmitParameters": options}}
 
 
 async def test_application_is_changed_when_it_is_updated_in_created(emr: Harness, application: str) -> None:
@@ -146,6 +136,8 @@ async def test_streaming_job_run_is_retried_when_it_fails(emr: Harness, applicat
         ({}, {"retryPolicy": {"maxFailedAttemptsPerHour": 2}}, "not applicable to BATCH mode"),
         ({"releaseLabel": "emr-7.0.0"}, {"mode": "STREAMING"}, "release emr-7.1.0 or higher"),
         ({"releaseLabel": "emr-7.0.0"}, {"retryPolicy": {"maxAttempts": 2}}, "release emr-7.1.0 or higher"),
+        ({}, {"jobDriver": with_options("--master yarn")}, "Option 'spark.master' is not supported"),
+        ({}, {"jobDriver": with_options("--conf spark.master=local")}, "Option 'spark.master' is not supported"),
         ({"type": "HIVE"}, {}, "jobDriver of a HIVE application must be hive"),
     ],
 )
