@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_upload_becomes_result_and_email(stack: DeployedStack, tmp_path: Path) -
     assert stack.ended(execution) == "SUCCEEDED"
 
     run, job = stack.item(execution), stack.item(execution, "JOB#process")
+    assert json.loads(run["trigger"])["versionId"]
     assert (run["state"], job["state"]) == ("SUCCEEDED", "SUCCESS")
     (email,) = stack.emails(execution)
     assert email["subject"] == "salaries succeeded"

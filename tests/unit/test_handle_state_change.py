@@ -154,6 +154,7 @@ def test_job_keeps_its_end_when_observations_come_in_any_order(
     assert job.state == end
     assert [change["state"] for change in job.states].count(end) == 1
     assert [change["at"] for change in job.states] == sorted(change["at"] for change in job.states)
+    assert {change["state"] for change in job.states} == {end, *(state for state, _ in early + late)}
     assert len(events.published) == 1
     assert {token for token, _ in step_functions.outcomes} == {"token"}
     assert len({outcome for _, outcome in step_functions.outcomes}) == 1

@@ -4,6 +4,7 @@ from emrp.local.inbox import Inbox
 from emrp.local.patches import (
     eventbridge,
     lambda_svc,
+    s3,
     sns,
     stepfunctions_branches,
     stepfunctions_definition,
@@ -18,6 +19,7 @@ def install(inbox: Inbox) -> None:
     """Apply every patch, or fail with the first anchor that this ministack does not have."""
     sns.install(inbox)
     lambda_svc.install()
+    s3.install()
     eventbridge.install()
     stepfunctions_definition.install()
     stepfunctions_start.install()

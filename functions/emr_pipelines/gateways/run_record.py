@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 from emr_pipelines.clock import now
 from emr_pipelines.gateways.aws import CONFIG, translated_errors
 from emr_pipelines.job_state import FINAL_STATES, is_final
-from emr_pipelines.run import RUNNING, Job, Run
+from emr_pipelines.run import RUNNING, Job, Run, StateChange
 
 _Record = TypeVar("_Record", Run, Job)
 
@@ -125,8 +125,13 @@ class RunRecord:
             values["ended_at"] = observed_at
         else:
             condition &= Attr("observed_at").not_exists() | Attr("observed_at").lt(observed_at)
-        change = {"states": [{"state": state, "at": observed_at}]}
-        return _from_item(Job, self._update(_job_key(job.run_id, job.name), values, condition, append=change))
+        key = _job_key(job.run_id, job.name)
+        seen = {"states": {f"{observed_at} {state}"}}
+        current = _from_item(Job, self._update(key, values, condition, add=seen))
+        if not is_final(state) and (current.state, current.observed_at) != (state, observed_at):
+            # Too late to be the state, but not for the timeline.
+            current = _from_item(Job, self._update(key, {}, add=seen))
+        return current
 
     def settle_job(self, job: Job) -> None:
         """Record that nobody waits for news of this job any more."""
@@ -204,32 +209,27 @@ class RunRecord:
         key: dict[str, str],
         values: dict[str, Any],
         condition: ConditionBase | None = None,
-        append: dict[str, list[Any]] | None = None,
+        add: dict[str, set[str]] | None = None,
         *,
         expires: bool = True,
     ) -> dict[str, Any]:
-        """Set attributes (None leaves one alone) and return the item as it then is.
+        """Set attributes (None leaves one alone), add to sets, and return the item as it then is.
 
         When `condition` does not hold nothing changes, and the item that stood in the way is returned.
         """
         values = {name: value for name, value in values.items() if value is not None}
         if expires:
             values["ttl"] = self._expiry()
-        expression = ", ".join(
-            [f"#{name} = :{name}" for name in values]
-            + [f"#{name} = list_append(if_not_exists(#{name}, :empty), :{name})" for name in append or {}]
-        )
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else ""
+        expression += " ADD " + ", ".join(f"#{name} :{name}" for name in add) if add else ""
+        bound = {**values, **(add or {})}
         arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
-        bound = {**values, **(append or {})}
         try:
             answer = self._table.update_item(
                 Key=key,
-                UpdateExpression=f"SET {expression}",
+                UpdateExpression=expression.strip(),
                 ExpressionAttributeNames={f"#{name}": name for name in bound},
-                ExpressionAttributeValues={
-                    **{f":{name}": value for name, value in bound.items()},
-                    **({":empty": []} if append else {}),
-                },
+                ExpressionAttributeValues={f":{name}": value for name, value in bound.items()},
                 ReturnValues="ALL_NEW",
                 **arguments,
             )
@@ -264,6 +264,7 @@ def _released_key(application_id: str) -> dict[str, str]:
 
 def _to_item(record: Run | Job) -> dict[str, Any]:
     values = {name: value for name, value in asdict(record).items() if value is not None}
+    values.pop("states", None)  # only `record_state` adds to it
     return {name: json.dumps(value) if name in _DOCUMENTS else value for name, value in values.items()}
 
 
@@ -272,7 +273,19 @@ def _from_item(kind: type[_Record], item: dict[str, Any]) -> _Record:
     values = {name: value for name, value in item.items() if name in known}
     for name in _DOCUMENTS & values.keys():
         values[name] = json.loads(values[name])
+    if "states" in values:
+        values["states"] = _timeline(values["states"])
     for name in ("position", "attempts"):
         if name in values:
             values[name] = int(values[name])
     return kind(**values)
+
+
+def _timeline(seen: set[str]) -> list[StateChange]:
+    """Order what was seen, and leave out what only repeats: EMR sends some states more than once."""
+    changes: list[StateChange] = []
+    for line in sorted(seen):
+        at, state = line.split(" ", 1)
+        if not changes or changes[-1]["state"] != state:
+            changes.append({"state": state, "at": at})
+    return changes
