@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 import urllib3
 
@@ -241,6 +242,21 @@ def driver_of(job_run: str) -> int | None:
     """The process id of the driver that works in a job run's folder."""
     found = processes(f"java .*emr_serverless/{job_run}/")
     return int(found[0]) if found else None
+
+
+def test_job_run_names_its_creator_when_an_iam_user_submitted_it(
+    local_aws: LocalAwsUnderTest, application: str
+) -> None:
+    iam = local_aws.client("iam")
+    user = iam.create_user(UserName="engineer")["User"]["Arn"]
+    key = iam.create_access_key(UserName="engineer")["AccessKey"]
+    session: Any = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name="us-east-1")
+    emr = session.client("emr-serverless", endpoint_url=local_aws.endpoint_url)
+    submit = {"sparkSubmit": {"entryPoint": "s3://none/none.py"}}
+    job_run = emr.start_job_run(applicationId=application, executionRoleArn=ROLE, jobDriver=submit)["jobRunId"]
+    names = {"applicationId": application, "jobRunId": job_run}
+    assert emr.get_job_run(**names)["jobRun"]["createdBy"] == user
+    emr.cancel_job_run(**names)
 
 
 def test_job_run_takes_a_waiting_driver_when_the_application_has_initial_capacity(

@@ -1,6 +1,7 @@
 """The service as ministack sees it: a module with `handle_request`, state and reset."""
 
 from emrp.local.emr_serverless import protocol
+from emrp.local.emr_serverless.caller import remember_caller
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.lifecycle import State
 from emrp.local.emr_serverless.service import EmrServerless
@@ -13,9 +14,10 @@ class Api:
         self._service = service
 
     async def handle_request(
-        self, method: str, path: str, _headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> protocol.Response:
         """Answer one HTTP request."""
+        remember_caller(headers, query)
         try:
             operation, parameters = protocol.parse(method, path, query, body)
             return protocol.serialise(operation, await self._service.answer(operation, parameters))

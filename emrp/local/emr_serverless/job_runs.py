@@ -4,9 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from ministack.core.responses import get_account_id
-
 from emrp.local.emr_serverless.application import Application, release_at_least
+from emrp.local.emr_serverless.caller import caller_arn
 from emrp.local.emr_serverless.configuration import merged
 from emrp.local.emr_serverless.errors import ApiError
 from emrp.local.emr_serverless.execution import DEFAULT_GRACE_SECONDS
@@ -54,7 +53,7 @@ class JobRunOperations:
             request={name: value for name, value in parameters.items() if name not in {"clientToken", "tags"}},
             configuration=merged(live.application.configuration, parameters.get("configurationOverrides", {})),
             release_label=live.application.configuration["releaseLabel"],
-            created_by=f"arn:aws:iam::{get_account_id()}:root",
+            created_by=caller_arn(),
             tags=checked_tags(parameters.get("tags", {})),
         )
         live.submit(job_run)
