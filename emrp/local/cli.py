@@ -27,12 +27,15 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def up(
     port: Port = DEFAULT_PORT,
     data: Data = None,
+    enforce_iam: Annotated[
+        bool, typer.Option("--enforce-iam", help="Functions, state machines and jobs may do what their roles allow.")
+    ] = False,
     foreground: Annotated[bool, typer.Option(help="Stay until Ctrl-C instead of running behind.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the local AWS and print how to use it."""
     try:
-        local_aws = lifecycle.start(port, data, detach=not foreground)
+        local_aws = lifecycle.start(port, data, detach=not foreground, enforce_iam=enforce_iam)
     except LocalAwsError as error:
         _fail(error)
     if as_json:

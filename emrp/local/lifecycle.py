@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -109,11 +110,14 @@ class LocalAws:
         self.stop()
 
 
-def start(port: int = DEFAULT_PORT, data_dir: Path | None = None, *, detach: bool = False) -> LocalAws:
+def start(
+    port: int = DEFAULT_PORT, data_dir: Path | None = None, *, detach: bool = False, enforce_iam: bool = False
+) -> LocalAws:
     """Start the local AWS and wait until it answers.
 
     Port 0 takes a free one. With `data_dir` the state is kept there for the next start; without, it lives in
-    `.local/PORT` of the current folder until the end. A detached server outlives this process.
+    `.local/PORT` of the current folder until the end. A detached server outlives this process. With
+    `enforce_iam` functions, state machines and jobs may do what their roles allow; the keys `test` may do all.
     """
     if importlib.util.find_spec("ministack") is None:
         raise LocalAwsError("The local AWS is not installed: pip install 'emr-pipelines[local]'.")
@@ -121,7 +125,8 @@ def start(port: int = DEFAULT_PORT, data_dir: Path | None = None, *, detach: boo
         port = listener.getsockname()[1]
         home = (data_dir or _PROJECT_DIR / str(port)).resolve()
         with _claim(home, persistent=data_dir is not None) as lock:
-            process, lifeline = _spawn(listener, lock, home, persistent=data_dir is not None, detach=detach)
+            options = ["--persistent"] * (data_dir is not None) + ["--enforce-iam"] * enforce_iam
+            process, lifeline = _spawn(listener, lock, home, options, detach=detach)
     local_aws = LocalAws(port, process.pid, home, data_dir is not None, process, lifeline)
     try:
         _wait_until_healthy(local_aws, process)
@@ -214,14 +219,12 @@ def _is_locked(home: Path) -> bool:
 
 
 def _spawn(
-    listener: socket.socket, lock: IO[bytes], home: Path, *, persistent: bool, detach: bool
+    listener: socket.socket, lock: IO[bytes], home: Path, options: Sequence[str], *, detach: bool
 ) -> tuple[subprocess.Popen[bytes], int | None]:
     command = [sys.executable, "-P", "-m", "emrp.local.server"]
-    command += ["--socket-fd", str(listener.fileno()), "--data-dir", str(home)]
+    command += ["--socket-fd", str(listener.fileno()), "--data-dir", str(home), *options]
     inherited = [listener.fileno(), lock.fileno()]
     reader, lifeline = None, None
-    if persistent:
-        command.append("--persistent")
     if not detach:
         reader, lifeline = os.pipe()
         command += ["--parent-fd", str(reader)]

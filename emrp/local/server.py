@@ -91,7 +91,7 @@ def main() -> None:
     data_dir: Path = arguments.data_dir
     listener = socket.socket(fileno=arguments.socket_fd)
     port: int = listener.getsockname()[1]
-    _configure_ministack(port, data_dir, persistent=arguments.persistent)
+    _configure_ministack(port, data_dir, arguments)
     try:
         asyncio.run(_serve(listener, port, arguments))
     except Exception:
@@ -106,11 +106,12 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--socket-fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--data-dir", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--persistent", action="store_true", help="keep the data folder for the next start")
+    parser.add_argument("--enforce-iam", action="store_true", help="roles may do only what their policies allow")
     parser.add_argument("--parent-fd", type=int, help="a pipe that closes when the starting program ends")
     return parser.parse_args()
 
 
-def _configure_ministack(port: int, data_dir: Path, *, persistent: bool) -> None:
+def _configure_ministack(port: int, data_dir: Path, arguments: argparse.Namespace) -> None:
     """Put in place the settings that ministack reads from the environment while it is imported."""
     temporary = data_dir / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -119,15 +120,15 @@ def _configure_ministack(port: int, data_dir: Path, *, persistent: bool) -> None
         GATEWAY_PORT=str(port),
         BIND_HOST="127.0.0.1",
         MINISTACK_HOST="localhost",
-        AUTH="false",
+        AUTH=str(arguments.enforce_iam).lower(),
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         LAMBDA_EXECUTOR="local",
         DOCKER_HOST=f"unix://{temporary}/no-docker",  # else it reaps containers of others at start-up
         TMPDIR=str(temporary),  # ministack leaks temporary folders: they go when this one goes
-        PERSIST_STATE=str(int(persistent)),
+        PERSIST_STATE=str(int(arguments.persistent)),
         STATE_DIR=str(data_dir / "state"),
-        S3_PERSIST=str(int(persistent)),
+        S3_PERSIST=str(int(arguments.persistent)),
         S3_DATA_DIR=str(data_dir / "s3"),
     )
 
@@ -136,7 +137,7 @@ async def _serve(listener: socket.socket, port: int, arguments: argparse.Namespa
     data_dir: Path = arguments.data_dir
     inbox = Inbox(data_dir / "inbox.jsonl")
     app = LocalAwsApp(
-        _assemble(inbox),
+        _assemble(inbox, enforce_iam=arguments.enforce_iam),
         inbox,
         {
             "pid": os.getpid(),
@@ -162,13 +163,15 @@ async def _serve(listener: socket.socket, port: int, arguments: argparse.Namespa
     await serve(app, config, shutdown_trigger=until_stopped)
 
 
-def _assemble(inbox: Inbox) -> AsgiApp:
+def _assemble(inbox: Inbox, *, enforce_iam: bool) -> AsgiApp:
     """Import ministack (its settings are in place by now) and put our parts into it."""
     import ministack.app  # noqa: PLC0415
 
-    from emrp.local import emr_serverless, patches  # noqa: PLC0415
+    from emrp.local import emr_serverless, iam, patches  # noqa: PLC0415
 
     patches.install(inbox)
+    if enforce_iam:
+        iam.install()
     emr_serverless.install()
     app: AsgiApp = ministack.app.app
     return app

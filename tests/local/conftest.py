@@ -115,6 +115,13 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsUnde
         yield LocalAwsUnderTest(server)
 
 
+@pytest.fixture(scope="session")
+def enforcing_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsUnderTest]:
+    """A local AWS that enforces IAM."""
+    with lifecycle.start(port=0, data_dir=tmp_path_factory.mktemp("enforcing-aws"), enforce_iam=True) as server:
+        yield LocalAwsUnderTest(server)
+
+
 @pytest.fixture
 def unique() -> Callable[[str], str]:
     """Names that no other test uses, since all share one server."""

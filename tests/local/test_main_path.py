@@ -27,6 +27,12 @@ FINE = 'print("done")\n'
 
 
 @pytest.fixture(scope="module")
+def local_aws(enforcing_aws: LocalAwsUnderTest) -> LocalAwsUnderTest:
+    """Enforces IAM: what passes here needs no permission that the template does not grant."""
+    return enforcing_aws
+
+
+@pytest.fixture(scope="module")
 def stack(local_aws: LocalAwsUnderTest) -> DeployedStack:
     """The stack with its own pipelines and programs."""
     deployed = deploy(local_aws, "emr-pipelines")

@@ -5,14 +5,24 @@ import time
 from typing import Any
 
 from ministack import app
+from ministack.core.responses import get_account_id
+
+from emrp.local import iam
 
 _ERROR = 400
 _MOST_EVENTS = 10_000  # of one PutLogEvents
 
 
-async def put_object(bucket: str, key: str, content: bytes) -> None:
-    """Put an object into S3."""
-    status, _, body = await app.SERVICE_HANDLERS["s3"]("PUT", f"/{bucket}/{key}", {}, content, {})
+async def put_object(bucket: str, key: str, content: bytes, role_arn: str) -> None:
+    """Put an object into S3, as a role that must be allowed to if IAM is enforced."""
+    headers = {}
+    if iam.is_enforced():
+        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={get_account_id()}/"  # else it would be anonymous
+        try:
+            iam.require_of_role(role_arn, [iam.Permission("s3:PutObject", f"arn:aws:s3:::{bucket}/{key}")])
+        except iam.AccessDenied as error:
+            raise OSError(str(error)) from error
+    status, _, body = await app.SERVICE_HANDLERS["s3"]("PUT", f"/{bucket}/{key}", headers, content, {})
     if status >= _ERROR:
         raise OSError(body.decode(errors="replace"))
 

@@ -49,7 +49,7 @@ class Surroundings:
     logs: LogStores
     start_driver: StartDriver
     warm_drivers: Callable[[Application], WarmDrivers | None]  # those of its initial capacity
-    driver_environment: Callable[[Application], dict[str, str]]
+    driver_environment: Callable[[JobRun], dict[str, str]]
     classifications: Callable[[JobRun], list[dict[str, Any]]]  # those that the service adds itself
     machine: Gate["Execution"]
     work_dir: Path
@@ -214,7 +214,7 @@ class Execution:
             job_driver=job_run.request["jobDriver"],
             configurations=[*self._around.classifications(job_run), *job_run.configuration["applicationConfiguration"]],
             work_dir=self._around.work_dir / job_run.id / str(job_run.latest.number),
-            environment=self._around.driver_environment(job_run.application),
+            environment=self._around.driver_environment(job_run),
         )
 
     def _settle(self, task: asyncio.Task[Outcome]) -> None:

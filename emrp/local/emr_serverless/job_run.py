@@ -110,6 +110,12 @@ class JobRun:
         return f"{self.application.arn}/jobruns/{self.id}"
 
     @property
+    def role_arn(self) -> str:
+        """The role as which it works."""
+        arn: str = self.request["executionRoleArn"]
+        return arn
+
+    @property
     def latest(self) -> Attempt:
         """The attempt that is running or was the last to run."""
         return self.attempts[-1]
@@ -193,7 +199,7 @@ class JobRun:
             "createdBy": self.created_by,
             "createdAt": self.created_at,
             "updatedAt": attempt.updated_at,
-            "executionRole": self.request["executionRoleArn"],
+            "executionRole": self.role_arn,
             "state": attempt.state,
             "stateDetails": attempt.state_details,
             "releaseLabel": self.release_label,

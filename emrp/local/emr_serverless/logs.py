@@ -20,7 +20,7 @@ REFRESH_SECONDS = 15.0
 _DEFAULT_LOG_GROUP = "/aws/emr-serverless"
 _MOST_BYTES_AT_A_TIME = 1 << 20  # of one PutLogEvents
 
-PutObject = Callable[[str, str, bytes], Awaitable[None]]
+PutObject = Callable[[str, str, bytes, str], Awaitable[None]]
 PutLines = Callable[[str, str, list[str]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class AttemptLogs:
 
     def __init__(self, job_run: JobRun, attempt: Attempt, outputs: list[Path], stores: LogStores) -> None:
         self._monitoring: dict[str, Any] = job_run.configuration["monitoringConfiguration"]
+        self._role_arn = job_run.role_arn
         self._worker_type = f"{job_run.application.engine}_DRIVER"
         self._folder = f"{folder_of(job_run, attempt)}/{self._worker_type}"
         self._outputs = outputs
@@ -72,7 +73,8 @@ class AttemptLogs:
             await asyncio.to_thread(_write, self._stores.managed_storage / name, content)
         if log_uri:
             uri = urlsplit(log_uri)
-            await self._stores.put_object(uri.netloc, f"{uri.path.strip('/')}/{name}".strip("/"), content)
+            key = f"{uri.path.strip('/')}/{name}".strip("/")
+            await self._stores.put_object(uri.netloc, key, content, self._role_arn)
 
     async def _send_lines(self, output: Path, *, complete: bool) -> None:
         cloudwatch = self._monitoring.get("cloudWatchLoggingConfiguration", {})

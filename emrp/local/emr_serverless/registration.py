@@ -9,17 +9,20 @@ from types import ModuleType
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, router
+from ministack.core import router
 
 from emrp.local import events as local_events
+from emrp.local import iam
 from emrp.local.emr_serverless import aws, cloudformation, stepfunctions
 from emrp.local.emr_serverless.api import Api
 from emrp.local.emr_serverless.application import Application
+from emrp.local.emr_serverless.authorization import authorize
 from emrp.local.emr_serverless.dashboards import EventLogs, HistoryServer
 from emrp.local.emr_serverless.events import Detail, Events
 from emrp.local.emr_serverless.execution import Execution, Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.in_process import InProcessClient
+from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogStores
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
@@ -53,7 +56,7 @@ def install() -> None:
     history_server = HistoryServer(start_driver, event_logs, work_dir / "history-server")
     limited = os.environ.get("EMRP_API_QUOTAS", "on") != "off"
     _service = EmrServerless(surroundings, history_server, ApiQuotas() if limited else None)
-    _register(Api(_service))
+    _register(Api(_service, authorize if iam.is_enforced() else None))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
     cloudformation.install(client)
     stepfunctions.install(client, _watchers)
@@ -78,8 +81,6 @@ def _register(api: Api) -> None:
     app.SERVICE_HANDLERS[SERVICE] = app._lazy_handler(_MODULE)
     app._state_map[_MODULE] = _MODULE
     router.SERVICE_PATTERNS[SERVICE] = {"host_patterns": [r"emr-serverless\."], "credential_scope": SERVICE}
-    iam_actions.SERVICE_TO_IAM_NAMESPACE[SERVICE] = SERVICE
-    iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = [SERVICE]
 
 
 def _publish_soon(application: Application, detail_type: str, detail: Detail, resources: list[str]) -> None:
@@ -99,8 +100,14 @@ def _publish_soon(application: Application, detail_type: str, detail: Detail, re
     asyncio.get_running_loop().call_soon(publish)
 
 
-def _driver_environment(application: Application) -> dict[str, str]:
-    """Return the AWS settings with which a job reaches this server; its key selects the account."""
+def _driver_environment(job_run: JobRun) -> dict[str, str]:
+    """Return the AWS settings of a job; it may do all in its account unless IAM is enforced."""
+    settings = _account_environment(job_run.application)
+    return settings | (iam.role_credentials(job_run.role_arn, job_run.id) if iam.is_enforced() else {})
+
+
+def _account_environment(application: Application) -> dict[str, str]:
+    """Return the AWS settings with which a driver reaches this server; its key selects the account."""
     return {
         "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
         "AWS_REGION": application.region,
@@ -118,7 +125,7 @@ def _warm_drivers(application: Application) -> WarmDrivers | None:
     return WarmDrivers(
         min(driver["workerCount"], _DRIVERS_AT_A_TIME),
         Path(os.environ["TMPDIR"]) / _MODULE / "warm" / application.id,
-        _driver_environment(application),
+        _account_environment(application),
     )
 
 

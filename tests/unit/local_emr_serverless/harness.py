@@ -106,7 +106,7 @@ class Harness:
                 start_driver=self._start_driver,
                 classifications=lambda _: [],
                 warm_drivers=self._warm_drivers,
-                driver_environment=lambda application: {"AWS_REGION": application.region},
+                driver_environment=lambda job_run: {"AWS_REGION": job_run.application.region},
                 machine=Gate(lambda _, running: len(running) < drivers_at_a_time),
                 work_dir=folder / "work",
                 seconds_per_minute=seconds_per_minute,
@@ -184,7 +184,7 @@ class Harness:
         self._changed.set()
         return self.warm_drivers[-1]
 
-    async def _put_object(self, bucket: str, key: str, content: bytes) -> None:
+    async def _put_object(self, bucket: str, key: str, content: bytes, _role_arn: str) -> None:
         if bucket == "missing":
             raise OSError("NoSuchBucket")
         self.objects[f"{bucket}/{key}"] = content
