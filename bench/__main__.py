@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from bench import handlers
-from bench.measure import Measure, spread
+from bench import handlers, scale
+from bench.measure import Measure, resident, spread
 from bench.runs import Runs
 from emrp import environment
 from emrp.deployment import Deployment
@@ -20,7 +20,6 @@ from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
 
-_MEBIBYTE = 1 << 20
 _STARTS = 5
 
 
@@ -35,13 +34,15 @@ def main() -> int:
         starts = [_start_seconds() for _ in range(_STARTS)]
     kept.append(Measure("local AWS answers after, median", 2, median(starts), "s", spread(starts)))
     with lifecycle.start(port=0) as local_aws, TemporaryDirectory(prefix="emrp-bench-") as folder:
-        kept.append(Measure("local AWS idles with", 200, _resident(local_aws.pid), "MiB"))
+        kept.append(Measure("local AWS idles with", 200, resident(local_aws.pid), "MiB"))
         environment.use(local_aws.environment())
         project = Project.find()
         Deployment(project, "emr-pipelines", local=True).run(stages)
         stack = Stack.describe("emr-pipelines")
         project.upload(stack.bucket)
         kept += _run_measures(Runs(stack), stages, Path(folder))
+    with stages.stage("Work off a long queue of job runs"):
+        kept += scale.measures()
     console.print(_table(kept))
     return 0 if all(measure.holds for measure in kept) else 1
 
@@ -57,15 +58,6 @@ def _run_measures(runs: Runs, stages: Stages, folder: Path) -> Iterator[Measure]
         yield from runs.measures()
     with stages.stage("Run the salaries job, in turn with spark-submit"):
         yield runs.overhead(folder)
-
-
-def _resident(pid: int) -> float:
-    """Return the resident memory of a process, in MiB (Linux only; elsewhere 0)."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return 0.0
-    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) * 1024 / _MEBIBYTE
 
 
 def _table(kept: list[Measure]) -> Table:

@@ -1,5 +1,6 @@
 """A measure: what was promised, what was seen."""
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -29,3 +30,9 @@ def p95(values: Sequence[float]) -> float:
 def spread(values: Sequence[float]) -> str:
     """Describe how the values lie."""
     return f"median {median(values):.2f}, {min(values):.2f} to {max(values):.2f} of {len(values)}"
+
+
+def resident(pid: int) -> float:
+    """Return the resident memory of a process, in MiB."""
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(shown.stdout) / 1024
