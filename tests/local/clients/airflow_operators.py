@@ -19,8 +19,8 @@ from airflow.providers.amazon.aws.operators.emr import (
 )
 from airflow.providers.amazon.aws.sensors.emr import EmrServerlessJobSensor
 
-EVERY_SECOND = {"waiter_delay": 1, "waiter_max_attempts": 120}
-DEFAULTS = {"aws_conn_id": None, "do_xcom_push": False}
+EVERY_SECOND: dict[str, Any] = {"waiter_delay": 1, "waiter_max_attempts": 120}
+DEFAULTS: dict[str, Any] = {"aws_conn_id": None, "do_xcom_push": False}
 NO_CONTEXT: dict[str, Any] = {}
 
 
@@ -44,7 +44,7 @@ def main(bucket: str, role: str) -> None:
             configuration_overrides={
                 "monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": f"s3://{bucket}/logs"}}
             },
-            **({**DEFAULTS, **EVERY_SECOND} | settings),
+            **(DEFAULTS | EVERY_SECOND | settings),
         )
 
     waited = job("sum.py").execute(NO_CONTEXT)
