@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from bench import handlers, scale
+from bench import capacity, handlers, scale
 from bench.measure import Measure, resident, spread
 from bench.runs import Runs
 from emrp import environment
@@ -34,13 +34,15 @@ def main() -> int:
         starts = [_start_seconds() for _ in range(_STARTS)]
     kept.append(Measure("local AWS answers after, median", 2, median(starts), "s", spread(starts)))
     with lifecycle.start(port=0) as local_aws, TemporaryDirectory(prefix="emrp-bench-") as folder:
-        kept.append(Measure("local AWS idles with", 200, resident(local_aws.pid), "MiB"))
         environment.use(local_aws.environment())
         project = Project.find()
         Deployment(project, "emr-pipelines", local=True).run(stages)
         stack = Stack.describe("emr-pipelines")
         project.upload(stack.bucket)
         kept += _run_measures(Runs(stack), stages, Path(folder))
+        with stages.stage("Run the salaries job with and without initial capacity"):
+            kept.append(capacity.measure(stack, Path(folder)))
+        kept.append(Measure("local AWS has in memory after all that", 200, resident(local_aws.pid), "MiB"))
     with stages.stage("Work off a long queue of job runs"):
         kept += scale.measures()
     console.print(_table(kept))
