@@ -68,8 +68,11 @@ class Emrp:
 def emrp(tmp_path: Path) -> Iterator[Emrp]:
     if not Path("/proc").exists():
         pytest.skip("looks for processes in /proc")
+    # A shell that runs the tests in the background has SIGINT ignored, which the command would inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = Emrp(tmp_path)
     yield command
+    signal.signal(signal.SIGINT, before)
     assert eventually(lambda: not command.processes_left()), command.processes_left()
     assert list(command.temporary.iterdir()) == []
 
