@@ -168,6 +168,26 @@ def test_answer_is_returned_at_once_when_the_task_is_request_response(
     assert output["cancel"]["State"] == "CANCELLED"
 
 
+def test_application_comes_and_goes_when_the_examples_of_the_integration_page_run(local_aws: LocalAwsUnderTest) -> None:
+    on_application = {"ApplicationId.$": "$.ApplicationId"}
+    states = {
+        "Create_Application": task(
+            "createApplication.sync",
+            {"Name": "MyApplication", "ReleaseLabel": "emr-6.9.0", "Type": "SPARK"},
+            Next="Start_Application",
+        ),
+        "Start_Application": task("startApplication.sync", on_application, Next="Stop_Application"),
+        "Stop_Application": task("stopApplication.sync", on_application, Next="Delete_Application"),
+        "Delete_Application": task("deleteApplication.sync", on_application, End=True),
+    }
+    described = local_aws.run(machine(**states))
+
+    assert described["status"] == "SUCCEEDED", described.get("cause")
+    application = json.loads(described["output"])["ApplicationId"]
+    emr = local_aws.client("emr-serverless")
+    assert emr.get_application(applicationId=application)["application"]["state"] == "TERMINATED"
+
+
 @pytest.mark.parametrize(
     ("api", "parameters", "error", "cause"),
     [
