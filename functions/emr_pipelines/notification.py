@@ -1,5 +1,6 @@
 """The text of a notification: plain, 72 columns wide, with the reason before everything else."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ from emr_pipelines.run import SUCCEEDED, Job, Run
 _WIDTH = 72
 _SUBJECT_LIMIT = 100  # of SNS; it also wants plain ASCII on one line
 _MINUTE, _HOUR = 60, 3600
+# What EMR says before the reason; a subject has no room for it.
+_EMR_PREAMBLE = re.compile(
+    r"Job failed, please check complete logs in configured logging destination\. "
+    r"(ExitCode: \d+\. Last few exceptions: )?"
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def _subject(run: Run) -> str:
     words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
     if run.cause:
-        subject += ": " + " ".join(run.cause.split())
+        subject += ": " + _EMR_PREAMBLE.sub("", " ".join(run.cause.split()))
     subject = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in subject)
     return subject if len(subject) < _SUBJECT_LIMIT else subject[: _SUBJECT_LIMIT - 4] + "..."
 

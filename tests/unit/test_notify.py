@@ -90,6 +90,16 @@ def test_run_ended_can_be_written_when_the_input_of_the_run_was_wrong(run_input:
     assert "Trigger    execution" in run_ended(run, []).body
 
 
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [(" Last few exceptions: ValueError: no", "ValueError: no"), ("", "ExitCode: 1.")],
+)
+def test_run_ended_has_the_reason_in_its_subject_when_emr_gives_one(details: str, reason: str) -> None:
+    subject = run_ended(replace(RUN, cause=f"{RUN.cause}{details}"), []).subject
+
+    assert subject == f"salaries failed: Job process: {reason}"
+
+
 def test_run_ended_gives_the_first_error_when_no_job_failed() -> None:
     body = run_ended(replace(RUN, cause="pipelines/salaries.yaml has 1 problem:\n- jobs: is missing"), []).body
 
