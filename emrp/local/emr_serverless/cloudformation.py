@@ -3,8 +3,6 @@
 from functools import partial
 from typing import Any
 
-from ministack.services.cloudformation import provisioners
-
 from emrp.local.emr_serverless import protocol
 from emrp.local.emr_serverless.in_process import InProcessClient, to_api
 
@@ -18,6 +16,8 @@ Provisioned = tuple[str, dict[str, str]]
 
 def install(client: InProcessClient) -> None:
     """Make stacks create, update and delete applications."""
+    from ministack.services.cloudformation import provisioners  # noqa: PLC0415 -- takes a second
+
     provisioners._RESOURCE_HANDLERS[RESOURCE_TYPE] = {
         "create": partial(_create, client),
         "update": partial(_update, client),

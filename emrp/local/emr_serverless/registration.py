@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,7 +59,7 @@ def install() -> None:
     _service = EmrServerless(surroundings, history_server, ApiQuotas() if limited else None)
     _register(Api(_service, authorize if iam.is_enforced() else None))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
-    cloudformation.install(client)
+    _when_first_asked("cloudformation", partial(cloudformation.install, client))
     stepfunctions.install(client, _watchers)
 
 
@@ -81,6 +82,18 @@ def _register(api: Api) -> None:
     app.SERVICE_HANDLERS[SERVICE] = app._lazy_handler(_MODULE)
     app._state_map[_MODULE] = _MODULE
     router.SERVICE_PATTERNS[SERVICE] = {"host_patterns": [r"emr-serverless\."], "credential_scope": SERVICE}
+
+
+def _when_first_asked(service: str, install_in_it: Callable[[], None]) -> None:
+    """Change a service when its first request comes, since ministack imports it only then."""
+    handler = app.SERVICE_HANDLERS[service]
+
+    async def install_and_handle(*request: Any) -> Any:  # noqa: ANN401 -- ministack's
+        app.SERVICE_HANDLERS[service] = handler
+        install_in_it()
+        return await handler(*request)
+
+    app.SERVICE_HANDLERS[service] = install_and_handle
 
 
 def _publish_soon(application: Application, detail_type: str, detail: Detail, resources: list[str]) -> None:
