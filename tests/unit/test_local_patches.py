@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from emrp.local.patches.anchors import AnchorError, edit, replace, source_digest
+from emrp.local.patches.anchors import AnchorError, edit, replace, require_names, source_digest
 
 
 def _greet(name: str) -> str:
@@ -65,3 +65,9 @@ def test_edit_leaves_the_function_alone_when_a_line_is_not_there_exactly_once(mo
 def test_edit_names_the_method_when_its_class_is_gone(module: ModuleType) -> None:
     with pytest.raises(AnchorError, match=r"vendored\.Waver\.wave"):
         edit(module, "Waver.wave", ("a", "b"))
+
+
+def test_require_names_refuses_when_a_module_that_is_not_imported_lacks_one() -> None:
+    require_names("services/cloudformation/provisioners.py", "_RESOURCE_HANDLERS")
+    with pytest.raises(AnchorError, match="_NO_SUCH_NAME is not the one that was patched"):
+        require_names("services/cloudformation/provisioners.py", "_NO_SUCH_NAME")

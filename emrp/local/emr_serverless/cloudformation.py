@@ -5,6 +5,7 @@ from typing import Any
 
 from emrp.local.emr_serverless import protocol
 from emrp.local.emr_serverless.in_process import InProcessClient, to_api
+from emrp.local.patches.anchors import require_names
 
 RESOURCE_TYPE = "AWS::EMRServerless::Application"
 _REPLACING = ("Name", "Type")
@@ -12,6 +13,12 @@ _RENAMED = {"LogTypeMap": "LogTypes"}  # where the resource type and the API dif
 
 Properties = dict[str, Any]
 Provisioned = tuple[str, dict[str, str]]
+
+
+def check_anchors() -> None:
+    """Check, without importing it, that ministack has what `install` extends."""
+    names = "_RESOURCE_HANDLERS", "_STACK_TAG_PROPERTY", "_REPLACING_PROPERTIES"
+    require_names("services/cloudformation/provisioners.py", *names)
 
 
 def install(client: InProcessClient) -> None:

@@ -59,6 +59,7 @@ def install() -> None:
     _service = EmrServerless(surroundings, history_server, ApiQuotas() if limited else None)
     _register(Api(_service, authorize if iam.is_enforced() else None))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
+    cloudformation.check_anchors()
     _when_first_asked("cloudformation", partial(cloudformation.install, client))
     stepfunctions.install(client, _watchers)
 

@@ -7,8 +7,10 @@ function that is otherwise used as it is. Both refuse to start the server on a m
 import hashlib
 import inspect
 import linecache
+import re
 import textwrap
 from collections.abc import Callable
+from importlib import resources
 from types import ModuleType
 from typing import Any
 
@@ -47,6 +49,17 @@ def edit(module: ModuleType, name: str, *changes: tuple[str, str], **helpers: ob
     namespace: dict[str, object] = {}
     exec(compile(source, filename, "exec"), module.__dict__, namespace)  # noqa: S102 -- text of this repository
     setattr(owner, attribute, namespace[function.__name__])
+
+
+def require_names(path: str, *names: str) -> None:
+    """Check that a module of ministack, which is too slow to import at the start, assigns to these names.
+
+    `path` is its file, relative to the package.
+    """
+    source = (resources.files("ministack") / path).read_text(encoding="utf-8")
+    for name in names:
+        if not re.search(rf"^{name}\b.*=", source, re.MULTILINE):
+            raise AnchorError(_complaint(f"{path}: {name}", "it does not exist"))
 
 
 def changed_text(label: str, text: str, *changes: tuple[str, str]) -> str:
