@@ -7,7 +7,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.plan_run import Stack, plan_run
+from emr_pipelines.plan_run import plan_run
+from emr_pipelines.stack import Stack
 
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))

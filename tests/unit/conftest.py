@@ -30,8 +30,9 @@ os.environ |= {
 
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.plan_run import Stack, plan_run
+from emr_pipelines.plan_run import plan_run
 from emr_pipelines.run import Job
+from emr_pipelines.stack import Stack
 
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions, FakeTopic
 

@@ -7,8 +7,9 @@ import pytest
 from emr_pipelines.errors import InvalidPipelineError, InvalidRunInputError, PipelineNotFoundError
 from emr_pipelines.gateways.pipeline_bucket import StoredFile
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.plan_run import Stack, plan
+from emr_pipelines.plan import plan
 from emr_pipelines.run import Job, Run
+from emr_pipelines.stack import Stack
 
 from tests.unit.conftest import RUN_ID, SALARIES, example_event
 

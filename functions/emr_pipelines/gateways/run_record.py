@@ -14,18 +14,14 @@ overtakes it would be lost.
 """
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from functools import cache
 from typing import Any, TypeVar
 
-import boto3
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
-from botocore.exceptions import ClientError
 
 from emr_pipelines.clock import now
-from emr_pipelines.gateways.aws import CONFIG, translated_errors
+from emr_pipelines.gateways.table import Table
 from emr_pipelines.job_state import FINAL_STATES, is_final
 from emr_pipelines.run import RUNNING, Job, Run, StateChange
 
@@ -33,85 +29,76 @@ _Record = TypeVar("_Record", Run, Job)
 
 # JSON documents are stored as text: DynamoDB has no floats, and nobody queries inside them.
 _DOCUMENTS = frozenset({"application", "parameters", "request", "trigger"})
-_SECONDS_PER_DAY = 86_400
-
-
-@cache
-def _table(name: str) -> Any:  # noqa: ANN401 - boto3 makes its resources at run time
-    return boto3.resource("dynamodb", config=CONFIG).Table(name)
 
 
 class RunRecord:
     """Reads and writes the run record; every write is conditional or idempotent."""
 
     def __init__(self, table_name: str, retention_days: int = 90) -> None:
-        self._table = _table(table_name)
-        self._retention_days = retention_days
+        self._table = Table(table_name, retention_days)
 
     # Runs
 
     def create_run(self, run: Run) -> Run:
         """Store a new run; return the one already stored when this is a repeated call."""
-        self._put(_run_key(run.run_id), _to_item(run), Attr("pk").not_exists())
+        self._table.put(_run_key(run.run_id), _to_item(run), Attr("pk").not_exists())
         return self.get_run(run.run_id) or run
 
     def get_run(self, run_id: str) -> Run | None:
         """Return a run, or None when nobody recorded it."""
-        item = self._get(_run_key(run_id))
+        item = self._table.get(_run_key(run_id))
         return _from_item(Run, item) if item else None
 
     def save_plan(self, run: Run, jobs: Iterable[Job]) -> None:
         """Store what the pipeline file made of a run: its application and its jobs."""
-        with translated_errors(), self._table.batch_writer() as batch:
-            for job in jobs:
-                batch.put_item(Item=self._item(_job_key(job.run_id, job.name), _to_item(job)))
+        self._table.put_all([(_job_key(job.run_id, job.name), _to_item(job)) for job in jobs])
         planned = _to_item(run)
         names = ("parameters", "pipeline_version", "application", "lifecycle", "output", "notify_on")
-        self._update(_run_key(run.run_id), {name: planned[name] for name in names if name in planned})
+        self._table.update(_run_key(run.run_id), {name: planned[name] for name in names if name in planned})
 
     def set_application_id(self, run_id: str, application_id: str) -> None:
         """Record on which application a run executes."""
-        self._update(_run_key(run_id), {"application_id": application_id})
+        self._table.update(_run_key(run_id), {"application_id": application_id})
 
     def end_run(self, run_id: str, state: str, error: str | None, cause: str | None) -> Run:
         """Give a run its final state, unless it already has one; return the run as it now is."""
         values = {"state": state, "ended_at": now(), "error": error, "cause": cause}
-        item = self._update(_run_key(run_id), values, Attr("state").eq(RUNNING))
+        item = self._table.update(_run_key(run_id), values, Attr("state").eq(RUNNING))
         return _from_item(Run, item)
 
     def settle_run(self, run: Run) -> None:
         """Record that the end of a run has been published."""
-        self._update(_run_key(run.run_id), {"settled": True})
+        self._table.update(_run_key(run.run_id), {"settled": True})
 
     # Jobs
 
     def get_job(self, run_id: str, name: str) -> Job:
         """Return a job that `save_plan` stored."""
-        item = self._get(_job_key(run_id, name))
+        item = self._table.get(_job_key(run_id, name))
         if item is None:
             raise LookupError(f"Run {run_id} has no job {name}.")
         return _from_item(Job, item)
 
     def list_jobs(self, run_id: str) -> list[Job]:
         """Return the jobs of a run in the order of the pipeline file."""
-        items = self._query(Key("pk").eq(f"RUN#{run_id}") & Key("sk").begins_with("JOB#"))
+        items = self._table.query(Key("pk").eq(f"RUN#{run_id}") & Key("sk").begins_with("JOB#"))
         return sorted((_from_item(Job, item) for item in items), key=lambda job: job.position)
 
     def save_task_token(self, job: Job, task_token: str, execution_arn: str) -> Job:
         """Leave the task token where the event that ends the job will find it."""
         values = {"task_token": task_token, "execution_arn": execution_arn}
-        return _from_item(Job, self._update(_job_key(job.run_id, job.name), values))
+        return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
 
     def link_job_run(self, job: Job, application_id: str, job_run_id: str) -> Job:
         """Record which job run a job has become, findable from both sides."""
         link = {"run_id": job.run_id, "job": job.name}
-        self._put({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"}, link)
+        self._table.put({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"}, link)
         values = {"application_id": application_id, "job_run_id": job_run_id}
-        return _from_item(Job, self._update(_job_key(job.run_id, job.name), values))
+        return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
 
     def find_job(self, job_run_id: str) -> Job | None:
         """Return the job that a job run belongs to, or None when the job run is not ours."""
-        link = self._get({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"})
+        link = self._table.get({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"})
         return self.get_job(link["run_id"], link["job"]) if link else None
 
     def record_state(self, job: Job, state: str, observed_at: str, **details: str | int | None) -> Job:
@@ -127,123 +114,48 @@ class RunRecord:
             condition &= Attr("observed_at").not_exists() | Attr("observed_at").lt(observed_at)
         key = _job_key(job.run_id, job.name)
         seen = {"states": {f"{observed_at} {state}"}}
-        current = _from_item(Job, self._update(key, values, condition, add=seen))
+        current = _from_item(Job, self._table.update(key, values, condition, add=seen))
         if not is_final(state) and (current.state, current.observed_at) != (state, observed_at):
             # Too late to be the state, but not for the timeline.
-            current = _from_item(Job, self._update(key, {}, add=seen))
+            current = _from_item(Job, self._table.update(key, {}, add=seen))
         return current
 
     def settle_job(self, job: Job) -> None:
         """Record that nobody waits for news of this job any more."""
-        self._update(_job_key(job.run_id, job.name), {"settled": True})
+        self._table.update(_job_key(job.run_id, job.name), {"settled": True})
 
     # Applications
 
     def get_shared_application(self, pipeline: str) -> tuple[str | None, str | None]:
         """Return the id of a pipeline's shared application and the digest of the request that shaped it."""
-        item = self._get({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}) or {}
+        item = self._table.get({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}) or {}
         return item.get("application_id"), item.get("digest")
 
     def save_shared_application(self, pipeline: str, application_id: str, digest: str) -> None:
         """Remember the shared application of a pipeline and the digest of the request that shaped it."""
         values = {"application_id": application_id, "digest": digest}
-        self._update({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}, values, expires=False)
+        self._table.update({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}, values, expires=False)
 
     def mark_released(self, application_id: str) -> None:
         """Note that no run needs an application any more: its next events lead to its deletion."""
-        self._put(_released_key(application_id), {})
+        self._table.put(_released_key(application_id), {})
 
     def is_released(self, application_id: str) -> bool:
         """Tell whether `mark_released` was called for an application."""
-        return self._get(_released_key(application_id)) is not None
+        return self._table.get(_released_key(application_id)) is not None
 
     def wait_for_application(self, application_id: str, run_id: str, task_token: str) -> None:
         """Leave the task token of a run where the application's next event will find it."""
-        self._put(_waiting_key(application_id, run_id), {"run_id": run_id, "task_token": task_token})
+        self._table.put(_waiting_key(application_id, run_id), {"run_id": run_id, "task_token": task_token})
 
     def list_waiting(self, application_id: str) -> list[tuple[str, str]]:
         """Return run id and task token of every run that waits for an application."""
-        items = self._query(Key("pk").eq(f"EMR#{application_id}") & Key("sk").begins_with("WAITING#"))
+        items = self._table.query(Key("pk").eq(f"EMR#{application_id}") & Key("sk").begins_with("WAITING#"))
         return [(item["run_id"], item["task_token"]) for item in items]
 
     def stop_waiting(self, application_id: str, run_id: str) -> None:
         """Forget the token that `wait_for_application` left."""
-        with translated_errors():
-            self._table.delete_item(Key=_waiting_key(application_id, run_id))
-
-    # DynamoDB
-
-    def _item(self, key: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
-        return {**key, **values, "ttl": self._expiry()}
-
-    def _expiry(self) -> int:
-        return int(time.time()) + self._retention_days * _SECONDS_PER_DAY
-
-    def _get(self, key: dict[str, str]) -> dict[str, Any] | None:
-        with translated_errors():
-            item: dict[str, Any] | None = self._table.get_item(Key=key, ConsistentRead=True).get("Item")
-            return item
-
-    def _query(self, condition: ConditionBase) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        start: dict[str, Any] = {}
-        with translated_errors():
-            while True:
-                page = self._table.query(KeyConditionExpression=condition, ConsistentRead=True, **start)
-                items += page["Items"]
-                if "LastEvaluatedKey" not in page:
-                    return items
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-    def _put(self, key: dict[str, str], values: dict[str, Any], condition: ConditionBase | None = None) -> None:
-        arguments = {"ConditionExpression": condition} if condition else {}
-        try:
-            self._table.put_item(Item=self._item(key, values), **arguments)
-        except ClientError as error:
-            if not _is_condition_failure(error):
-                with translated_errors():
-                    raise
-
-    def _update(
-        self,
-        key: dict[str, str],
-        values: dict[str, Any],
-        condition: ConditionBase | None = None,
-        add: dict[str, set[str]] | None = None,
-        *,
-        expires: bool = True,
-    ) -> dict[str, Any]:
-        """Set attributes (None leaves one alone), add to sets, and return the item as it then is.
-
-        When `condition` does not hold nothing changes, and the item that stood in the way is returned.
-        """
-        values = {name: value for name, value in values.items() if value is not None}
-        if expires:
-            values["ttl"] = self._expiry()
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else ""
-        expression += " ADD " + ", ".join(f"#{name} :{name}" for name in add) if add else ""
-        bound = {**values, **(add or {})}
-        arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
-        try:
-            answer = self._table.update_item(
-                Key=key,
-                UpdateExpression=expression.strip(),
-                ExpressionAttributeNames={f"#{name}": name for name in bound},
-                ExpressionAttributeValues={f":{name}": value for name, value in bound.items()},
-                ReturnValues="ALL_NEW",
-                **arguments,
-            )
-        except ClientError as error:
-            if _is_condition_failure(error):
-                return self._get(key) or {}
-            with translated_errors():
-                raise
-        attributes: dict[str, Any] = answer["Attributes"]
-        return attributes
-
-
-def _is_condition_failure(error: ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"
+        self._table.delete(_waiting_key(application_id, run_id))
 
 
 def _run_key(run_id: str) -> dict[str, str]:

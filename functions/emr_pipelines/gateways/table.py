@@ -1,0 +1,124 @@
+"""The one DynamoDB table of the stack: items by `pk` and `sk`, every write conditional or repeatable."""
+
+import time
+from functools import cache
+from typing import Any
+
+import boto3
+from boto3.dynamodb.conditions import ConditionBase
+from botocore.exceptions import ClientError
+
+from emr_pipelines.gateways.aws import CONFIG, translated_errors
+
+_SECONDS_PER_DAY = 86_400
+
+Key = dict[str, str]
+Item = dict[str, Any]
+
+
+@cache
+def _table(name: str) -> Any:  # noqa: ANN401 - boto3 makes its resources at run time
+    return boto3.resource("dynamodb", config=CONFIG).Table(name)
+
+
+class Table:
+    """Reads are consistent; items expire after the retention unless they are written with `expires=False`."""
+
+    def __init__(self, name: str, retention_days: int = 90) -> None:
+        self._table = _table(name)
+        self._retention_days = retention_days
+
+    def get(self, key: Key) -> Item | None:
+        """Return an item, or None."""
+        with translated_errors():
+            item: Item | None = self._table.get_item(Key=key, ConsistentRead=True).get("Item")
+            return item
+
+    def query(self, condition: ConditionBase, **arguments: Any) -> list[Item]:  # noqa: ANN401 - as boto3 takes them
+        """Return every item that matches a key condition; `arguments` are those of Query."""
+        items: list[Item] = []
+        start: dict[str, Any] = {}
+        with translated_errors():
+            while True:
+                page = self._table.query(
+                    **{"KeyConditionExpression": condition, "ConsistentRead": True, **arguments, **start}
+                )
+                items += page["Items"]
+                if "LastEvaluatedKey" not in page or len(items) >= arguments.get("Limit", len(items) + 1):
+                    return items
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def put(self, key: Key, values: Item, condition: ConditionBase | None = None, *, expires: bool = True) -> bool:
+        """Store an item; return False, and change nothing, when `condition` does not hold."""
+        arguments = {"ConditionExpression": condition} if condition else {}
+        try:
+            self._table.put_item(Item=self._item(key, values, expires=expires), **arguments)
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            with translated_errors():
+                raise
+        return True
+
+    def put_all(self, items: list[tuple[Key, Item]]) -> None:
+        """Store many items, in no particular order."""
+        with translated_errors(), self._table.batch_writer() as batch:
+            for key, values in items:
+                batch.put_item(Item=self._item(key, values, expires=True))
+
+    def delete(self, key: Key) -> None:
+        """Remove an item, if it is there."""
+        with translated_errors():
+            self._table.delete_item(Key=key)
+
+    def update(
+        self,
+        key: Key,
+        values: Item,
+        condition: ConditionBase | None = None,
+        *,
+        add: dict[str, set[str]] | None = None,
+        remove: dict[str, set[str]] | None = None,
+        expires: bool = True,
+    ) -> Item:
+        """Set attributes (None leaves one alone), add to and remove from sets, and return the item as it then is.
+
+        When `condition` does not hold nothing changes, and the item that stood in the way is returned.
+        """
+        values = {name: value for name, value in values.items() if value is not None}
+        if expires:
+            values["ttl"] = self._expiry()
+        clauses = [
+            "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else "",
+            "ADD " + ", ".join(f"#{name} :{name}" for name in add) if add else "",
+            "DELETE " + ", ".join(f"#{name} :{name}" for name in remove) if remove else "",
+        ]
+        bound = {**values, **(add or {}), **(remove or {})}
+        arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        try:
+            answer = self._table.update_item(
+                Key=key,
+                UpdateExpression=" ".join(clause for clause in clauses if clause),
+                ExpressionAttributeNames={f"#{name}": name for name in bound},
+                ExpressionAttributeValues={f":{name}": value for name, value in bound.items()},
+                ReturnValues="ALL_NEW",
+                **arguments,
+            )
+        except ClientError as error:
+            if is_condition_failure(error):
+                return self.get(key) or {}
+            with translated_errors():
+                raise
+        attributes: Item = answer["Attributes"]
+        return attributes
+
+    def _item(self, key: Key, values: Item, *, expires: bool) -> Item:
+        return {**key, **values, **({"ttl": self._expiry()} if expires else {})}
+
+    def _expiry(self) -> int:
+        return int(time.time()) + self._retention_days * _SECONDS_PER_DAY
+
+
+def is_condition_failure(error: ClientError) -> bool:
+    """Tell whether a write failed because its condition did not hold."""
+    return error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"

@@ -1,0 +1,16 @@
+"""What the stack gives to every run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The deployed stack, as the functions see it in their environment."""
+
+    name: str
+    bucket: str
+    job_role_arn: str
+
+    def tags(self, **more: str) -> dict[str, str]:
+        """Return the tags by which everything that a run creates can be found again."""
+        return {f"emr-pipelines:{key}": value for key, value in {"stack": self.name, **more}.items()}
