@@ -36,6 +36,22 @@ class JobCancelledError(EmrPipelinesError):
     """A job run ended CANCELLED."""
 
 
+class JobSkippedError(EmrPipelinesError):
+    """A job does not run, because of how its upstream jobs have ended."""
+
+
+class UpstreamPendingError(EmrPipelinesError):
+    """A job cannot be submitted yet: "Wait For Upstream" comes first."""
+
+
+class RunQueuedError(EmrPipelinesError):
+    """As many runs of the pipeline as its concurrency allows are running: "Wait For Slot" comes first."""
+
+
+class RunSkippedError(EmrPipelinesError):
+    """As many runs of the pipeline as its concurrency allows are running, and its policy is to skip the others."""
+
+
 class RunCancelledError(EmrPipelinesError):
     """The execution of a run was stopped."""
 
@@ -49,7 +65,7 @@ class PipelineNotFoundError(EmrPipelinesError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         listing = ", ".join(sorted(known)) or "none yet: upload pipelines/<name>.yaml"
-        super().__init__(f'There is no pipeline "{name}". Pipelines in the bucket: {listing}.')
+        super().__init__(f'There is no pipeline "{name}". Registered pipelines: {listing}.')
 
 
 class InvalidRunInputError(EmrPipelinesError):

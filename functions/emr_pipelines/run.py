@@ -7,6 +7,7 @@ from emr_pipelines.clock import now, seconds_between
 from emr_pipelines.job_state import JobState, is_final
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
+SKIPPED = "SKIPPED"  # a run that its pipeline's concurrency policy did not let in
 
 NOT_SUBMITTED = "NOT_SUBMITTED"
 
@@ -24,7 +25,9 @@ class Run:
 
     `application` is the CreateApplication request; `lifecycle` is shared, transient or existing.
     A run whose pipeline file was refused has no application, no output and no jobs. `settled` says that its end
-    has been published.
+    has been published. `origin` is the run that templates see as `run.id`: the run itself, or for a repair the first
+    run of the chain, so that everything stays where the earlier jobs have left it. `deadline` is when the run times
+    out. `stopping` says why its jobs are being cancelled before its end.
     """
 
     run_id: str
@@ -34,11 +37,19 @@ class Run:
     state: str = RUNNING
     trigger: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    pipeline_file: str | None = None
     pipeline_version: str | None = None
     application: dict[str, Any] = field(default_factory=dict)
     lifecycle: str | None = None
     application_id: str | None = None
     output: str | None = None
+    origin: str | None = None
+    repair_of: str | None = None
+    repaired_by: str | None = None
+    deadline: str | None = None
+    fail_fast: bool = False
+    concurrency: dict[str, Any] = field(default_factory=dict)
+    stopping: str | None = None
     notify_on: list[str] = field(default_factory=lambda: [FAILED, CANCELLED, TIMED_OUT, SUCCEEDED])
     ended_at: str | None = None
     error: str | None = None
@@ -74,9 +85,18 @@ class Run:
 class Job:
     """A node of a run; it becomes one EMR Serverless job run.
 
-    `request` is the StartJobRun request without applicationId and clientToken. `observed_at` is EMR's own time of
-    the last state, by which late events are told from new ones. `settled` says that the state machine has been
-    answered and the domain event published.
+    `definition` is the job's name in the pipeline file, which differs from `name` inside a forEach, where `item` is
+    what the loop has bound, as in {"mode": "TRAINING"}.
+
+    `request` is the StartJobRun request without applicationId and clientToken. The texts at the paths in `deferred`
+    are still templates: they need outputs of other jobs and are rendered just before the job is submitted.
+
+    `upstream` are the jobs whose results decide by `run_if` whether this one runs; `after` only have to have ended.
+    `dependents` is the opposite of both. `waiting_for` are those of `upstream` and `after` that have not ended yet.
+
+    `observed_at` is EMR's own time of the last state, by which late events are told from new ones. `settled` says
+    that the state machines have been answered, the dependents been told and the domain event published. `reused_from`
+    is the run in which the job really ran, when this run is a repair.
     """
 
     run_id: str
@@ -84,6 +104,15 @@ class Job:
     name: str
     position: int
     request: dict[str, Any]
+    definition: str = ""
+    item: dict[str, Any] = field(default_factory=dict)
+    deferred: list[str] = field(default_factory=list)
+    output_uri: str | None = None
+    run_if: str = "ALL_SUCCESS"
+    upstream: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    dependents: list[str] = field(default_factory=list)
+    waiting_for: list[str] = field(default_factory=list)
     state: str = NOT_SUBMITTED
     application_id: str | None = None
     job_run_id: str | None = None
@@ -92,6 +121,10 @@ class Job:
     states: list[StateChange] = field(default_factory=list)
     state_details: str | None = None
     attempts: int | None = None
+    attempt_history: list[dict[str, Any]] = field(default_factory=list)
+    resources: dict[str, float] = field(default_factory=dict)
+    upstream_token: str | None = None
+    reused_from: str | None = None
     observed_at: str | None = None
     log_uri: str | None = None
     ended_at: str | None = None

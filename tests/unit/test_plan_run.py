@@ -85,7 +85,7 @@ def test_plan_run_lists_the_pipelines_when_the_name_is_unknown(invoke: Callable[
     event = example_event("plan_run.console")
     event["input"]["pipeline"] = "salary"
 
-    with pytest.raises(PipelineNotFoundError, match=r"no pipeline \"salary\"\. Pipelines in the bucket: salaries"):
+    with pytest.raises(PipelineNotFoundError, match=r"no pipeline \"salary\"\. Registered pipelines: salaries"):
         invoke("plan_run", event)
     recorded = record.get_run(RUN_ID)
     assert recorded is not None

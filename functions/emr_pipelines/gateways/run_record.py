@@ -28,7 +28,9 @@ from emr_pipelines.run import RUNNING, Job, Run, StateChange
 _Record = TypeVar("_Record", Run, Job)
 
 # JSON documents are stored as text: DynamoDB has no floats, and nobody queries inside them.
-_DOCUMENTS = frozenset({"application", "parameters", "request", "trigger"})
+_DOCUMENTS = frozenset(
+    {"application", "attempt_history", "concurrency", "item", "parameters", "request", "resources", "trigger"}
+)
 
 
 class RunRecord:
