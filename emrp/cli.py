@@ -1,26 +1,23 @@
-"""The `emrp` command: arguments in, exit codes out; the work is done by the modules beside this one."""
+"""The `emrp` command: global options, the commands and exit codes; the work is done by the modules beside it."""
 
-import json
 import signal
 import sys
 from typing import Annotated, NoReturn
-from uuid import uuid4
 
-import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import environment
+from emrp import control, environment
+from emrp.command_line import AsJson, Target, Yes, account, confirm, make_console, pairs, print_json
 from emrp.demo import Demo
 from emrp.deployment import Deployment
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_RUN_FAILED, CommandError, UsageError
-from emrp.follow import Picture, RunFollower, execution_arn
+from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
 from emrp.local import DEFAULT_PORT
 from emrp.local.cli import local_app
 from emrp.local.lifecycle import LocalAwsError
-from emrp.progress import Stages, show_run
+from emrp.progress import Stages
 from emrp.project import Project
 from emrp.smoke import Smoke, estimate
 from emrp.stack import Stack
@@ -30,7 +27,6 @@ _HINTS: dict[type[Exception], str] = {
     NoCredentialsError: "Log in, or name a profile with --profile, or use --local",
     EndpointConnectionError: "AWS cannot be reached: check the network and AWS_ENDPOINT_URL",
 }
-_FOLLOW_SECONDS = {True: 0.3, False: 2.0}  # on this machine, in the cloud
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,22 +36,6 @@ app = typer.Typer(
     "130 interrupted.",
 )
 app.add_typer(local_app, name="local")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for a script, and nothing else.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-class Target:
-    """What the global options say: which stack, and whether it is on this machine."""
-
-    def __init__(self, stack_name: str, *, local: bool) -> None:
-        self.stack_name = stack_name
-        self.local = local
-
-    @property
-    def follow_seconds(self) -> float:
-        """How often a run is looked at."""
-        return _FOLLOW_SECONDS[self.local]
 
 
 @app.callback()
@@ -85,7 +65,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local AWS up afterwards.")] = False,
 ) -> None:
     """Run the main job on this machine: a file lands, Spark runs, a result and an e-mail come out."""
-    Demo(_console(), context.ensure_object(Target).stack_name).run(port, keep=keep)
+    Demo(make_console(), context.ensure_object(Target).stack_name).run(port, keep=keep)
 
 
 @app.command()
@@ -99,126 +79,34 @@ def deploy(
 ) -> None:
     """Deploy the stack with SAM, and upload pipelines/ and jobs/ to its bucket."""
     target: Target = context.obj
-    deployment = Deployment(Project.find(), target.stack_name, target.local, _pairs(parameter))
+    deployment = Deployment(Project.find(), target.stack_name, target.local, pairs(parameter))
     if not yes and not target.local:
-        _confirm(f"Deploy the stack {target.stack_name} to {_where()}?")
-    stages = Stages(_console(quiet=as_json))
+        confirm(f"Deploy the stack {target.stack_name} to {account()}?")
+    stages = Stages(make_console(quiet=as_json))
     deployment.run(stages)
     stack = Stack.describe(target.stack_name)
     with stages.stage("Upload pipelines and programs"):
         keys = deployment.project.upload(stack.bucket)
     if as_json:
-        typer.echo(json.dumps({**stack.as_json(), "Uploaded": keys}))
+        print_json({**stack.as_json(), "Uploaded": keys})
     else:
         stages.console.print(f"Bucket {stack.bucket}; start a run with: emrp run salaries", markup=False)
-
-
-@app.command()
-def run(
-    context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter", "-p", help="A parameter of the pipeline, as name=value (JSON or text); repeatable."
-        ),
-    ] = None,
-    follow: Annotated[bool, typer.Option(help="Show the run until it has ended.")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Start a run of a pipeline."""
-    target: Target = context.obj
-    parameters = {name: _parameter(text) for name, text in _pairs(parameter).items()}
-    stack = Stack.describe(target.stack_name)
-    run_id = f"{pipeline}-{uuid4().hex[:12]}"
-    boto3.client("stepfunctions").start_execution(
-        stateMachineArn=stack.pipeline_state_machine_arn,
-        name=run_id,
-        input=json.dumps({"pipeline": pipeline, "parameters": parameters}),
-    )
-    if follow:
-        _follow(target, stack, run_id, as_json=as_json)
-    elif as_json:
-        typer.echo(json.dumps({"runId": run_id, "executionArn": execution_arn(stack, run_id)}))
-    else:
-        typer.echo(f"Started {run_id}. Follow it with: emrp watch {run_id}")
-
-
-@app.command()
-def watch(
-    context: typer.Context,
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run id, which is the name of its execution.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show a run until it has ended; also one that ended before."""
-    target: Target = context.obj
-    _follow(target, Stack.describe(target.stack_name), run_id, as_json=as_json)
 
 
 @app.command()
 def smoke(context: typer.Context, yes: Yes = False) -> None:
     """Run the main job in a real account in a stack of its own, check its result, and delete everything again."""
     target: Target = context.obj
-    test = Smoke(_console(), local=target.local)
-    typer.echo(f"This deploys the stack {test.stack_name} to {_where()} and deletes it again. {estimate()}")
+    test = Smoke(make_console(), local=target.local)
+    typer.echo(f"This deploys the stack {test.stack_name} to {account()} and deletes it again. {estimate()}")
     if not yes:
-        _confirm("Go on?")
+        confirm("Go on?")
     test.run()
 
 
-def _confirm(question: str) -> None:
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:  # there is nobody to ask
-        agreed = False
-    if not agreed:
-        raise UsageError("Not confirmed, so nothing was done; the option --yes answers for you.")
-
-
-def _where() -> str:
-    sts = boto3.client("sts")
-    return f"account {sts.get_caller_identity()['Account']}, region {sts.meta.region_name}"
-
-
-def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None:
-    console = _console(quiet=as_json)
-    picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds)
-    if as_json:
-        typer.echo(json.dumps(picture.as_json()))
-    else:
-        console.print(_verdict(picture), markup=False, soft_wrap=True)
-    if not picture.succeeded:
-        raise typer.Exit(EXIT_RUN_FAILED)
-
-
-def _verdict(picture: Picture) -> str:
-    if picture.succeeded:
-        return f"The run succeeded. Result: {picture.run.output if picture.run else 'none'}"
-    lines = [f"The run {picture.status.lower()}: {picture.error or 'no error given'}", picture.cause or ""]
-    lines += [
-        f"Logs of {job.name}: {job.log_location}" for job in picture.jobs if job.log_location and not job.succeeded
-    ]
-    return "\n".join(line for line in lines if line)
-
-
-def _pairs(words: list[str] | None) -> dict[str, str]:
-    """Read name=value arguments."""
-    for word in words or []:
-        if not word.partition("=")[0] or "=" not in word:
-            raise UsageError(f'"{word}" is not of the form name=value.')
-    return dict(word.split("=", 1) for word in words or [])
-
-
-def _parameter(text: str) -> object:
-    """Read the value of a pipeline's parameter: what is JSON is taken as such, anything else is text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _console(*, quiet: bool = False) -> Console:
-    return Console(highlight=False, quiet=quiet)
+# The commands of other modules, in the order of the help: one line each.
+app.command()(control.run)
+app.command()(control.watch)
 
 
 def main() -> NoReturn:

@@ -170,7 +170,7 @@ def test_boto3_learns_the_region_when_only_aws_region_is_set() -> None:
 
 @pytest.mark.parametrize("command", ["deploy", "smoke"])
 def test_nothing_is_done_when_nobody_confirms(command: str, emrp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_where", lambda: "account 1, region eu-west-1")
+    monkeypatch.setattr(cli, "account", lambda: "account 1, region eu-west-1")
     monkeypatch.setattr(sys, "stdin", StringIO(""))
 
     code, _, complaint = emrp(command)

@@ -1,0 +1,85 @@
+"""What the commands share: global options, common arguments, confirmation, and how results are printed."""
+
+import json
+from typing import Annotated
+
+import boto3
+import typer
+from rich.console import Console
+
+from emrp.errors import UsageError
+from emrp.stack import Stack
+
+_FOLLOW_SECONDS = {True: 0.3, False: 2.0}  # on this machine, in the cloud
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for a script, and nothing else.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show the run until it has ended.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", help="A parameter of the pipeline, as name=value (JSON or text); repeatable."),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run id, which is the name of its execution.")]
+
+
+class Target:
+    """What the global options say: which stack, and whether it is on this machine. It is the `obj` of the context."""
+
+    def __init__(self, stack_name: str, *, local: bool) -> None:
+        self.stack_name = stack_name
+        self.local = local
+
+    @property
+    def follow_seconds(self) -> float:
+        """How often a run is looked at."""
+        return _FOLLOW_SECONDS[self.local]
+
+    def stack(self) -> Stack:
+        """Describe the stack."""
+        return Stack.describe(self.stack_name)
+
+
+def pairs(words: list[str] | None) -> dict[str, str]:
+    """Read name=value arguments."""
+    for word in words or []:
+        if not word.partition("=")[0] or "=" not in word:
+            raise UsageError(f'"{word}" is not of the form name=value.')
+    return dict(word.split("=", 1) for word in words or [])
+
+
+def parameter_values(words: list[str] | None) -> dict[str, object]:
+    """Read the values of a pipeline's parameters: what is JSON is taken as such, anything else is text."""
+    return {name: _value(text) for name, text in pairs(words).items()}
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def make_console(*, quiet: bool = False) -> Console:
+    """Return where people read; `quiet` with --json."""
+    return Console(highlight=False, quiet=quiet)
+
+
+def print_json(document: object) -> None:
+    """Print the one document that --json promises."""
+    typer.echo(json.dumps(document))
+
+
+def confirm(question: str) -> None:
+    """Ask; raises UsageError unless somebody says yes."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # there is nobody to ask
+        agreed = False
+    if not agreed:
+        raise UsageError("Not confirmed, so nothing was done; the option --yes answers for you.")
+
+
+def account() -> str:
+    """Name the account and the region that the commands talk to."""
+    sts = boto3.client("sts")
+    return f"account {sts.get_caller_identity()['Account']}, region {sts.meta.region_name}"
