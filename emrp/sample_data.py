@@ -1,6 +1,7 @@
-"""The sample input of the `salaries` pipeline, made up: the same rows for the same seed."""
+"""The input of the example pipelines, made up: the same for the same seed."""
 
 import csv
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -79,6 +80,21 @@ _COUNTRIES = {
 _REMOTE_RATIOS = {0: 51, 50: 5, 100: 44}
 _YEARS = {2020: 2, 2021: 6, 2022: 44, 2023: 48}
 
+SENSOR_COLUMNS = ("device", "recorded_at", "temperature", "vibration", "pressure")
+# what a machine is doing: what its sensors read then, with how much they vary, and how common
+_MACHINE_STATES = {
+    "idle": (((22.0, 1.5), (0.4, 0.1), (1.0, 0.1)), 400),
+    "working": (((61.0, 3.0), (4.5, 0.5), (6.2, 0.4)), 445),
+    "at the limit": (((88.0, 2.5), (9.0, 0.7), (9.5, 0.4)), 150),
+    "about to break": (((120.0, 3.0), (1.0, 0.3), (18.0, 1.0)), 5),
+}
+_UNUSABLE = {"": 3, "n/a": 2, "-999.0": 1}  # what broken sensors send, and how common
+
+_WORDS = (
+    "the and to of a in that it was he for as with I his on be at you had but so not she all from this there what "
+    "don't Éire naïve señor Straße река 北京 2026 river data Spark lake morning light stone house under between"
+)
+
 
 def write_salaries(path: Path, rows: int = 3000, seed: int = 2023) -> None:
     """Write a CSV file with a header."""
@@ -110,6 +126,32 @@ def write_salaries(path: Path, rows: int = 3000, seed: int = 2023) -> None:
                     _pick(random, _SIZES),
                 )
             )
+
+
+def write_sensor_readings(path: Path, rows: int = 2000, seed: int = 2020, unusable: float = 0.02) -> None:
+    """Write a CSV file with a header: a reading a minute of five machines in turn, a share of them unusable."""
+    random = Random(seed)  # noqa: S311 -- repeatable on purpose
+    states = {state: common for state, (_, common) in _MACHINE_STATES.items()}
+    begin = datetime.fromisoformat("2026-02-14T00:00:00+00:00")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(SENSOR_COLUMNS)
+        for row in range(rows):
+            measured, _ = _MACHINE_STATES[_pick(random, states)]
+            values = [f"{max(0.0, random.gauss(mean, deviation)):.2f}" for mean, deviation in measured]
+            if random.random() < unusable:
+                values[random.randrange(len(values))] = _pick(random, _UNUSABLE)
+            table.writerow((f"machine-{row % 5 + 1}", (begin + timedelta(minutes=row)).isoformat(), *values))
+
+
+def write_text(path: Path, lines: int = 500, seed: int = 1913) -> None:
+    """Write a text in several alphabets, with punctuation and empty lines; early words are more common."""
+    random = Random(seed)  # noqa: S311 -- repeatable on purpose
+    words = {word: 100 // position + 1 for position, word in enumerate(_WORDS.split(), start=1)}
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for _ in range(lines):
+            line = [_pick(random, words) for _ in range(random.randrange(12))]
+            file.write(_pick(random, {" ": 8, ", ": 1, " - ": 1}).join(line) + random.choice(["", ".", "?!"]) + "\n")
 
 
 def _pick(random: Random, choices: dict[Choice, int]) -> Choice:
