@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+from emr_pipelines.definition import Definition
+from emr_pipelines.errors import InvalidPipelineError
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, Job, Run
 
+PIPELINE_FILE_REJECTED = "Pipeline File Rejected"
+
 _VERSION = "1"
+_MAX_PROBLEMS = 100  # an event has room for 256 KB
 _JOB_ENDINGS = {
     JobState.SUCCESS: "Job Run Succeeded",
     JobState.FAILED: "Job Run Failed",
@@ -22,7 +27,7 @@ _RUN_ENDINGS = {
 
 @dataclass(frozen=True)
 class DomainEvent:
-    """Something that happened to a run or a job.
+    """Something that happened to a run, a job or a pipeline.
 
     `detail["id"]` is derived from what happened, so that a repeated event can be told from a new one.
     """
@@ -65,3 +70,42 @@ def pipeline_run_ended(run: Run) -> DomainEvent:
         "output": run.output,
     }
     return DomainEvent(_RUN_ENDINGS[run.state], detail)
+
+
+def pipeline_registered(definition: Definition) -> DomainEvent:
+    """Return the event for a pipeline file that is live now."""
+    return _of_file("Pipeline Registered", definition.name, definition.file, definition.version)
+
+
+def pipeline_retired(pipeline: str, file: str, file_version: str) -> DomainEvent:
+    """Return the event for a pipeline whose file is gone."""
+    return _of_file("Pipeline Retired", pipeline, file, file_version)
+
+
+def pipeline_file_rejected(pipeline: str, file_version: str, error: InvalidPipelineError) -> DomainEvent:
+    """Return the event for a pipeline file that cannot be registered; a long list of problems is cut."""
+    problems = [
+        {"path": problem.path, "line": problem.line, "message": problem.message}
+        for problem in error.problems[:_MAX_PROBLEMS]
+    ]
+    return _of_file(
+        PIPELINE_FILE_REJECTED,
+        pipeline,
+        error.file,
+        file_version,
+        problems=problems,
+        problemCount=len(error.problems),
+    )
+
+
+def _of_file(detail_type: str, pipeline: str, file: str, file_version: str, **more: object) -> DomainEvent:
+    what = detail_type.rpartition(" ")[2].upper()
+    detail = {
+        "version": _VERSION,
+        "id": f"{file}/{file_version}/{what}",
+        "pipeline": pipeline,
+        "file": file,
+        "fileVersion": file_version,
+        **more,
+    }
+    return DomainEvent(detail_type, detail)

@@ -16,6 +16,7 @@ from tests.contract.cloud import FUNCTIONS
 _GATEWAYS = "emr_pipelines.gateways."
 # What boto3 adds to the operations themselves.
 _CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem"}}
+_GATEWAYS_OF_GATEWAYS = {"Table"}
 _IAM_PREFIXES = {"stepfunctions": "states"}
 _IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
 
@@ -84,22 +85,55 @@ def _methods(where: Module, name: str, seen: set[tuple[str, str]]) -> Iterator[t
                 yield from _methods(imported, node.id, seen)
 
 
-def _actions(gateway_module: str, gateway: str, method: str, seen: set[str]) -> Iterator[str]:
+def _actions(gateway_module: str, gateway: str, method: str, seen: set[tuple[str, str]]) -> Iterator[str]:
     """Yield the IAM action of every operation that a gateway method names, itself or by a method it calls."""
-    body = module(gateway_module).classes[gateway].body
-    methods = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    if method in seen or "__init__" not in methods:  # a class without it is what a gateway returns
+    where = module(gateway_module)
+    methods = {node.name: node for node in where.classes[gateway].body if isinstance(node, ast.FunctionDef)}
+    # A class without it is what a gateway returns; a method that is not here is inherited from Exception and such.
+    if (gateway, method) in seen or not {"__init__", method} <= methods.keys():
         return
-    seen.add(method)
+    seen.add((gateway, method))
     service = _service(methods["__init__"])
     operations = _operations(service)
+    inner = _inner_gateways(where, methods["__init__"])
     for node in ast.walk(methods[method]):
         name = node.attr if isinstance(node, ast.Attribute) else node.value if isinstance(node, ast.Constant) else None
-        if isinstance(name, str) and name in operations:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in inner:
+            yield from _actions(*inner[ast.unparse(node.value)], node.attr, seen)
+        elif isinstance(name, str) and name in operations:
             action = f"{_IAM_PREFIXES.get(service, service)}:{operations[name]}"
             yield _IAM_ACTIONS.get(action, action)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr in parts:
+            part = parts[node.value.attr]
+            yield from _actions(str(module(gateway_module).imports[part]), part, node.attr, set())
         elif isinstance(name, str) and name in methods and isinstance(node, ast.Attribute):
             yield from _actions(gateway_module, gateway, name, seen)
+
+
+def _inner_gateways(where: Module, init: ast.FunctionDef) -> dict[str, tuple[str, str]]:
+    """Return module and class of the gateways that a gateway keeps, by expressions like `self._table`."""
+    return {
+        ast.unparse(node.targets[0]): (str(where.imports[node.value.func.id]), node.value.func.id)
+        for node in ast.walk(init)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and (where.imports.get(node.value.func.id) or "").startswith(_GATEWAYS)
+        and node.value.func.id[0].isupper()
+    }
+
+
+def _parts(init: ast.FunctionDef) -> dict[str, str]:
+    """Return the attributes that hold another gateway, as `self._table = Table(...)` does, with its class."""
+    return {
+        node.targets[0].attr: node.value.func.id
+        for node in ast.walk(init)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id in _GATEWAYS_OF_GATEWAYS
+    }
 
 
 def _service(init: ast.FunctionDef) -> str:

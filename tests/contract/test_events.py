@@ -103,6 +103,7 @@ class TestExamples:
             "clean_up": "ExecutionEndedRule",
             "handle_state_change": "HandleStateChangeFunction",
             "notify": "NotifyFunction",
+            "register_pipeline": "RegisterPipelineFunction",
         }
         if "detail-type" in event:
             assert receivers(event) == {receiver[path.stem.split(".")[0]]}
@@ -123,7 +124,7 @@ class TestUploads:
             "jobs/process.py",
             "logs/applications/app1/jobs/run1/SPARK_DRIVER/stdout.gz",
             "output/salaries/salaries-1/part-00000.csv",
-            "pipelines/salaries.yaml",
+            "pipelines/salaries.yaml.errors",
         ],
     )
     def test_upload_is_stopped_when_a_run_or_a_deployment_wrote_it(self, key: str) -> None:
@@ -136,6 +137,19 @@ class TestUploads:
         assert receivers({**event, "source": "aws.s3.other"}) == set()
         event["detail"]["bucket"]["name"] = "somebody-elses"
         assert receivers(event) == set()
+
+
+class TestPipelineFiles:
+    """A pipeline file reaches its registration whether it comes or goes, and nothing else below pipelines/ does."""
+
+    @pytest.mark.parametrize("key", ["pipelines/a.yaml", "pipelines/a.yml", "pipelines/a.json", "pipelines/a/b.yaml"])
+    @pytest.mark.parametrize("happened", ["Object Created", "Object Deleted"])
+    def test_file_is_registered_when_it_comes_or_goes(self, key: str, happened: str) -> None:
+        assert receivers({**object_created(key), "detail-type": happened}) == {"RegisterPipelineFunction"}
+
+    @pytest.mark.parametrize("key", ["pipelines/a.yaml.errors", "pipelines/README.md", "landing/pipelines/a.yaml"])
+    def test_file_is_not_registered_when_it_is_no_pipeline(self, key: str) -> None:
+        assert "RegisterPipelineFunction" not in receivers(object_created(key))
 
 
 class TestStateChanges:

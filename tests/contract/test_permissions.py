@@ -23,6 +23,7 @@ from tests.contract.cloud import (
 IMPLIED = {
     "emr-serverless:CreateApplication": {"emr-serverless:TagResource", "iam:CreateServiceLinkedRole"},
     "emr-serverless:StartJobRun": {"emr-serverless:TagResource", "iam:PassRole"},
+    "scheduler:CreateSchedule": {"iam:PassRole"},
 }
 # https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/#required-resources
 IDEMPOTENCY = {f"dynamodb:{operation}Item" for operation in ("Delete", "Get", "Put", "Update")}
@@ -110,12 +111,16 @@ class TestPolicies:
             verbs = "|".join(action.partition(":")[2] for action in as_list(statement["Action"]))
             assert not re.search("Create|Update|Stop|Delete", verbs)
 
-    def test_role_goes_to_emr_only_when_passed(self) -> None:
-        (passing,) = [statement for statement in self.allowed() if "iam:PassRole" in as_list(statement["Action"])]
+    @pytest.mark.parametrize(
+        ("role", "service"), [("JobRole", "emr-serverless.amazonaws.com"), ("ScheduleRole", "scheduler.amazonaws.com")]
+    )
+    def test_role_goes_to_its_service_only_when_passed(self, role: str, service: str) -> None:
+        passing = [statement for statement in self.allowed() if "iam:PassRole" in as_list(statement["Action"])]
+        (of_role,) = [statement for statement in passing if statement["Resource"] == {"Fn::GetAtt": [role, "Arn"]}]
 
-        assert passing["Action"] == "iam:PassRole"
-        assert passing["Resource"] == {"Fn::GetAtt": ["JobRole", "Arn"]}
-        assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "emr-serverless.amazonaws.com"}}
+        assert len(passing) == 2
+        assert of_role["Action"] == "iam:PassRole"
+        assert of_role["Condition"] == {"StringEquals": {"iam:PassedToService": service}}
 
     def test_service_acts_for_this_account_only_when_it_assumes_a_role(self) -> None:
         for statement in self.allowed():

@@ -120,7 +120,7 @@ class TestAsynchronousEdges:
         for rule in resources("AWS::Events::Rule").values():
             targets += rule["Targets"]
 
-        assert len(targets) == 4
+        assert len(targets) == 5
         for target in targets:
             assert target["RetryPolicy"].keys() == {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
             assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0] in resources("AWS::SQS::Queue")
@@ -129,7 +129,7 @@ class TestAsynchronousEdges:
         called = {name for name, source in self.event_sources() if source["Type"] == "EventBridgeRule"}
         called |= {permission["FunctionName"]["Ref"] for permission in resources("AWS::Lambda::Permission").values()}
 
-        assert len(called) == 3
+        assert len(called) == 4
         for name in called:
             invocation = lambda_functions()[name]["EventInvokeConfig"]
             assert invocation["MaximumRetryAttempts"] > 0

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from boto3.dynamodb.conditions import Key
+from boto3.dynamodb.conditions import Attr, Key
 
 from emr_pipelines.clock import now
 from emr_pipelines.definition import Definition
@@ -20,13 +20,17 @@ from emr_pipelines.gateways.table import Table
 
 @dataclass(frozen=True)
 class Registered:
-    """What is known of a pipeline without reading its definition."""
+    """What is known of a pipeline without reading its definition.
+
+    `settled` says that its schedules and rules are made, too, and that its registration has been published.
+    """
 
     name: str
     file: str
     version: str
     registered_at: str
     triggers: dict[str, Any]
+    settled: bool = True
 
 
 class PipelineRegistry:
@@ -43,27 +47,41 @@ class PipelineRegistry:
         document = json.loads(zlib.decompress(bytes(item["document"])))
         return Definition(name=name, file=item["file"], version=item["version"], **document)
 
+    def find(self, name: str) -> Registered | None:
+        """Return what is known of one pipeline, or None when it is not registered."""
+        item = self._table.get(_summary_key(name))
+        return _registered(item) if item else None
+
     def list(self) -> list[Registered]:
         """Return all pipelines by name, without their definitions."""
-        return [
-            Registered(item["sk"], item["file"], item["version"], item["registered_at"], json.loads(item["triggers"]))
-            for item in self._table.query(Key("pk").eq("PIPELINES"))
-        ]
+        return [_registered(item) for item in self._table.query(Key("pk").eq("PIPELINES"))]
 
     def put(self, definition: Definition) -> None:
-        """Make a definition the live one of its pipeline."""
+        """Make a definition the live one of its pipeline; it is not settled yet."""
         document = json.dumps({"data": definition.data, "lines": definition.lines}, separators=(",", ":"))
         version = {"file": definition.file, "version": definition.version, "registered_at": now()}
         self._table.put(
             _definition_key(definition.name), {**version, "document": zlib.compress(document.encode())}, expires=False
         )
         triggers = json.dumps(definition.data.get("triggers", {}))
-        self._table.put(_summary_key(definition.name), {**version, "triggers": triggers}, expires=False)
+        self._table.put(
+            _summary_key(definition.name), {**version, "triggers": triggers, "settled": False}, expires=False
+        )
+
+    def settle(self, definition: Definition) -> None:
+        """Note that nothing is left to do for a definition, unless another one is live by now."""
+        still_live = Attr("file").eq(definition.file) & Attr("version").eq(definition.version)
+        self._table.update(_summary_key(definition.name), {"settled": True}, still_live, expires=False)
 
     def remove(self, name: str) -> None:
         """Forget a pipeline; its runs stay in the run record."""
-        self._table.delete(_summary_key(name))
         self._table.delete(_definition_key(name))
+        self._table.delete(_summary_key(name))  # last: while it is there, an interrupted removal is repeated
+
+
+def _registered(item: dict[str, Any]) -> Registered:
+    triggers = json.loads(item["triggers"])
+    return Registered(item["sk"], item["file"], item["version"], item["registered_at"], triggers, item["settled"])
 
 
 def _definition_key(name: str) -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""A pipeline file was uploaded or deleted: what the bucket now holds becomes what is live.
+
+S3's events come twice, late, out of order and at the same time. So an event only says which pipeline to look at, and
+after every change the bucket is looked at again: whoever writes last has seen the last file.
+"""
+
+from dataclasses import dataclass, field
+
+from emr_pipelines.definition import Definition
+from emr_pipelines.domain_event import pipeline_file_rejected, pipeline_registered, pipeline_retired
+from emr_pipelines.errors import InvalidPipelineError, Problem
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.event_rules import EventRules
+from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, PipelineFiles, StoredFile
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
+from emr_pipelines.gateways.schedules import Schedules
+from emr_pipelines.pipeline import check_pipeline
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Which definition of a pipeline is live now, if any, and why other files of that name are not."""
+
+    live: Definition | None
+    rejected: dict[StoredFile, InvalidPipelineError] = field(default_factory=dict)
+
+
+def register_pipeline(
+    name: str, *,
+    bucket: PipelineBucket, registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+) -> Registration:  # fmt: skip
+    """Make the file of the pipeline `name` live with its schedules and rules, or retire it when there is none.
+
+    A bad file changes nothing: what was live stays live, and the file is reported, once.
+    """
+    found = bucket.files_of(name)
+    while True:
+        registered = registry.find(name)
+        chosen = _choose(name, found, registered, rules)
+        live = chosen.live
+        if live is None and registered and registered.file in [file.key for file in found.files]:
+            live = registry.get(name)  # an earlier version of the file
+        if live:
+            _make_live(live, registered, registry=registry, schedules=schedules, rules=rules, events=events)
+        else:
+            _retire(name, registered, registry=registry, schedules=schedules, rules=rules, events=events)
+        _report(name, found, chosen.rejected, bucket=bucket, events=events)
+        seen = bucket.files_of(name)
+        if seen.files == found.files:
+            return Registration(live, chosen.rejected)
+        found = seen
+
+
+def _choose(name: str, found: PipelineFiles, registered: Registered | None, rules: EventRules) -> Registration:
+    """Find the file to be registered: the one that is, as long as it is there, else the oldest good one."""
+    owner = registered.file if registered and registered.file in [file.key for file in found.files] else None
+    live, rejected = None, {}
+    for file in sorted(found.files, key=lambda file: file.key != owner):
+        try:
+            live = _check(name, file, owner, rules)
+        except InvalidPipelineError as error:
+            rejected[file] = error
+        else:
+            owner = file.key
+    return Registration(live, rejected)
+
+
+def _check(name: str, file: StoredFile, owner: str | None, rules: EventRules) -> Definition:
+    """Return the definition in a file; `owner` is the file of the same pipeline that goes before it."""
+    if owner and owner != file.key:
+        taken = f'"{name}" is registered from {owner}: delete one of the two files'
+        raise InvalidPipelineError(file.key, [Problem("name", taken)])
+    definition = check_pipeline(file.key, name, file.text, file.version)
+    problems = []
+    for index, entry in enumerate(definition.data["triggers"]["events"]):
+        path = f"triggers.events[{index}].pattern"
+        if refusal := rules.refusal(entry["pattern"]):  # EventBridge itself knows best
+            problems.append(Problem(path, refusal, definition.line_of(path)))
+    if problems:
+        raise InvalidPipelineError(file.key, problems)
+    return definition
+
+
+def _make_live(
+    definition: Definition, registered: Registered | None, *,
+    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Store the definition first, so that whatever its triggers start knows it."""
+    is_new = registered is None or (registered.file, registered.version) != (definition.file, definition.version)
+    if is_new:
+        registry.put(definition)
+    # Also when nothing is new: an earlier attempt may have died here, or written what was already old.
+    schedules.apply(definition.name, definition.data["triggers"]["schedules"])
+    rules.apply(definition.name, definition.data["triggers"]["events"])
+    if is_new or (registered and not registered.settled):
+        events.publish(pipeline_registered(definition))
+        registry.settle(definition)
+
+
+def _retire(
+    name: str, registered: Registered | None, *,
+    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+) -> None:  # fmt: skip
+    schedules.apply(name, [])
+    rules.apply(name, [])
+    if registered:
+        events.publish(pipeline_retired(name, registered.file, registered.version))
+    registry.remove(name)
+
+
+def _report(
+    name: str, found: PipelineFiles, rejected: dict[StoredFile, InvalidPipelineError], *,
+    bucket: PipelineBucket, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Tell of each bad version once: the report beside the file remembers of which one people know."""
+    for file, error in rejected.items():
+        text = f"{error}\n\nThis is about version {file.version}, which was not registered.\n"
+        if found.reports.get(file.key) != text:
+            events.publish(pipeline_file_rejected(name, file.version, error))
+            bucket.write_report(file.key, text)
+    for key in found.reports.keys() - {file.key for file in rejected}:
+        bucket.delete_report(key)
