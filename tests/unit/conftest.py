@@ -18,6 +18,7 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "BUCKET": "bucket",
+    "EVENT_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-EventDeadLetterQueue",
     "JOB_ROLE_ARN": "arn:aws:iam::123456789012:role/job",
     "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:topic",
     "PIPELINE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
@@ -25,7 +26,10 @@ os.environ |= {
     "POWERTOOLS_SERVICE_NAME": "emr-pipelines",
     "RUN_RETENTION_DAYS": "90",
     "RUN_TABLE": "runs",
+    "SCHEDULE_GROUP": "emr-pipelines",
+    "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedule",
     "STACK_NAME": "emr-pipelines",
+    "TRIGGER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-TriggerQueue",
 }
 
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
@@ -61,8 +65,20 @@ def record(aws: None) -> RunRecord:
     boto3.client("dynamodb").create_table(
         TableName="runs",
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "pipeline", "started_at")
+        ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "RunsByPipeline",
+                "KeySchema": [
+                    {"AttributeName": "pipeline", "KeyType": "HASH"},
+                    {"AttributeName": "started_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
     )
     return RunRecord("runs")
 
