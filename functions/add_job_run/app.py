@@ -8,14 +8,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.add_job_run import add_job_run
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.job_outputs import JobOutputs
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.stack import Stack
 
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
 events = DomainEvents()
+outputs = JobOutputs()
+stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
 
 
 @logger.inject_lambda_context
@@ -31,4 +35,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         emr=emr,
         step_functions=step_functions,
         events=events,
+        outputs=outputs,
+        stack=stack,
     )

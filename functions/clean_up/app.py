@@ -11,12 +11,16 @@ from emr_pipelines.errors import EmrPipelinesError, RunCancelledError, RunTimedO
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.run_slots import RunSlots
+from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.run import CANCELLED, FAILED, TIMED_OUT, Run
 
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
+step_functions = StepFunctions()
 events = DomainEvents()
+slots = RunSlots(os.environ["RUN_TABLE"])
 
 _STATES: dict[str, tuple[str, type[EmrPipelinesError] | None, str]] = {
     "ABORTED": (CANCELLED, RunCancelledError, "The execution was stopped."),
@@ -40,7 +44,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         cause=_readable(request.get("cause")),
         record=record,
         emr=emr,
+        step_functions=step_functions,
         events=events,
+        slots=slots,
     )
     logger.info("Run ended", state=run.state, error=run.error)
     return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}

@@ -17,7 +17,7 @@ def check_status(
     """End the job if its job run has ended; otherwise leave the new token for the event that will."""
     job = record.save_task_token(record.get_job(run_id, name), task_token, execution_arn)
     if job.ended:
-        settle_job(job, record=record, step_functions=step_functions, events=events)
+        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
         return
     if job.application_id is None or job.job_run_id is None:
         raise LookupError(f"Job {name} of run {run_id} was never submitted.")
@@ -25,6 +25,6 @@ def check_status(
         observed = emr.get_job_run(job.application_id, job.job_run_id)
     except ResourceMissingError as error:
         job = record.record_state(job, JobState.FAILED, now(), state_details=f"The job run is gone: {error}")
-        settle_job(job, record=record, step_functions=step_functions, events=events)
+        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
         return
-    follow_job(job, observed, record=record, step_functions=step_functions, events=events)
+    follow_job(job, observed, record=record, emr=emr, step_functions=step_functions, events=events)

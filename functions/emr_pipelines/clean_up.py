@@ -1,16 +1,28 @@
 """The end of every run, however it came about: cancels what still runs, releases the application, tells the truth."""
 
+from emr_pipelines.clock import now
 from emr_pipelines.domain_event import pipeline_run_ended
-from emr_pipelines.errors import JobFailedError, RequestRefusedError, ResourceMissingError
+from emr_pipelines.errors import (
+    JobFailedError,
+    RequestRefusedError,
+    ResourceMissingError,
+    RunSkippedError,
+    RunTimedOutError,
+)
+from emr_pipelines.follow_job import cancel_job, settle_job
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.run import FAILED, SUCCEEDED, Job, Run
+from emr_pipelines.gateways.run_slots import RunSlots
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.job_state import JobState
+from emr_pipelines.run import FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
+from emr_pipelines.run_slot import grant_slots
 
 
 def clean_up(
     run: Run, *, state: str | None, error: str | None, cause: str | None,
-    record: RunRecord, emr: EmrServerless, events: DomainEvents,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
 ) -> Run:  # fmt: skip
     """Leave nothing of a run behind and give it its final state; return the run as it then is.
 
@@ -22,14 +34,20 @@ def clean_up(
     jobs = record.list_jobs(run.run_id)
     if not run.ended:
         # First, so that a job that is just being added finds the run ended and is not submitted.
-        run = record.end_run(run.run_id, *_verdict(jobs, state, error, cause))
-    for job in jobs:
-        _cancel(job, emr)
+        run = record.end_run(run.run_id, *_verdict(run, jobs, state, error, cause))
+    cancelled = [cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs if not job.ended]
+    for job in cancelled:
+        if job.ended:
+            settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
     if run.application_id:
         record.stop_waiting(run.application_id, run.run_id)
         if run.lifecycle == "transient":
             record.mark_released(run.application_id)
             release_application(run.application_id, emr=emr)
+    if run.concurrency:
+        slots.leave_queue(run)
+        slots.give_back(run.pipeline, run.run_id)
+        grant_slots(run.pipeline, record=record, slots=slots, step_functions=step_functions)
     if not run.settled:
         events.publish(pipeline_run_ended(run))
         record.settle_run(run)
@@ -50,22 +68,22 @@ def release_application(application_id: str, *, emr: EmrServerless) -> None:
         return  # a job run is still being cancelled: the event of its end comes here again
 
 
-def _cancel(job: Job, emr: EmrServerless) -> None:
-    if job.ended or job.application_id is None or job.job_run_id is None:
-        return
-    try:
-        emr.cancel_job_run(job.application_id, job.job_run_id)
-    except RequestRefusedError:
-        return  # it has ended by itself, and its event is on the way
-
-
 def _verdict(
-    jobs: list[Job], state: str | None, error: str | None, cause: str | None
+    run: Run, jobs: list[Job], state: str | None, error: str | None, cause: str | None
 ) -> tuple[str, str | None, str | None]:
-    """Return state, error and cause of a run: the first error, else the first job that did not succeed."""
+    """Return state, error and cause of a run: the first error, else the job that failed first."""
+    unfinished = [job for job in jobs if not job.ended]
+    if run.deadline and run.deadline <= now() and (unfinished or error) and state is None:
+        return TIMED_OUT, RunTimedOutError.__name__, f"The run was to end by {run.deadline}."
+    if error == RunSkippedError.__name__:
+        return SKIPPED, error, cause
     if state or error:
         return state or FAILED, error, cause
-    failed = next((job for job in jobs if not job.succeeded), None)
-    if failed is None:
+    # A job that failed explains more than one that was cancelled because of it.
+    bad = sorted(
+        (job for job in jobs if job.unsuccessful), key=lambda job: (job.state != JobState.FAILED, job.ended_at or "")
+    )
+    culprit = next(iter(bad + unfinished), None)
+    if culprit is None:
         return SUCCEEDED, None, None
-    return FAILED, JobFailedError.__name__, f"Job {failed.name}: {failed.state_details or failed.state}"
+    return FAILED, JobFailedError.__name__, f"Job {culprit.name}: {culprit.state_details or culprit.state}"

@@ -1,27 +1,32 @@
 """The events of EMR Pipelines themselves, as other systems, other pipelines and the notifications see them."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from emr_pipelines.definition import Definition
-from emr_pipelines.errors import InvalidPipelineError
+from emr_pipelines.errors import InvalidPipelineError, InvalidTriggerError
 from emr_pipelines.job_state import JobState
-from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, Job, Run
+from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
 
 PIPELINE_FILE_REJECTED = "Pipeline File Rejected"
+TRIGGER_REJECTED = "Trigger Rejected"
 
 _VERSION = "1"
 _MAX_PROBLEMS = 100  # an event has room for 256 KB
+_MAX_MESSAGE = 2000  # the dead-letter queue has the whole of it
 _JOB_ENDINGS = {
     JobState.SUCCESS: "Job Run Succeeded",
     JobState.FAILED: "Job Run Failed",
     JobState.CANCELLED: "Job Run Cancelled",
+    JobState.SKIPPED: "Job Run Skipped",
 }
 _RUN_ENDINGS = {
     SUCCEEDED: "Pipeline Run Succeeded",
     FAILED: "Pipeline Run Failed",
     CANCELLED: "Pipeline Run Cancelled",
     TIMED_OUT: "Pipeline Run Timed Out",
+    SKIPPED: "Pipeline Run Skipped",
 }
 
 
@@ -66,10 +71,30 @@ def pipeline_run_ended(run: Run) -> DomainEvent:
         "error": run.error,
         "reason": run.cause,
         "trigger": run.trigger,
+        "chain": chain_to(run),
         "durationSeconds": run.duration_seconds,
         "output": run.output,
     }
     return DomainEvent(_RUN_ENDINGS[run.state], detail)
+
+
+def chain_to(run: Run) -> list[str]:
+    """Return the pipelines that led to a run by starting each other, and the run's own."""
+    chain = run.trigger.get("chain")  # of an execution that somebody started, this may be anything
+    return [*(str(pipeline) for pipeline in (chain if isinstance(chain, list) else [])), run.pipeline]
+
+
+def trigger_rejected(body: str, error: InvalidTriggerError) -> DomainEvent:
+    """Return the event for a message of the trigger queue that can never start a run."""
+    detail = {
+        "version": _VERSION,
+        "id": f"{hashlib.sha256(body.encode()).hexdigest()}/REJECTED",
+        "pipeline": error.pipeline,
+        "source": error.source,
+        "reason": str(error),
+        "message": body[:_MAX_MESSAGE],
+    }
+    return DomainEvent(TRIGGER_REJECTED, detail)
 
 
 def pipeline_registered(definition: Definition) -> DomainEvent:

@@ -68,6 +68,10 @@ class PipelineNotFoundError(EmrPipelinesError):
         super().__init__(f'There is no pipeline "{name}". Registered pipelines: {listing}.')
 
 
+class RepairRefusedError(EmrPipelinesError):
+    """A run cannot be repaired."""
+
+
 class InvalidRunInputError(EmrPipelinesError):
     """The input of an execution has a field that is not what it must be."""
 
@@ -76,8 +80,20 @@ class InvalidRunInputError(EmrPipelinesError):
         super().__init__(f'"{field}" must be a mapping, not {value!r}. An execution takes input like {example}.')
 
 
+class OutputUnavailableError(EmrPipelinesError):
+    """A template reads an output that a job has not left."""
+
+    def __init__(self, job: str, uri: str, problem: str) -> None:
+        super().__init__(f"The output of job {job} cannot be read: {uri} {problem}.")
+
+
 class InvalidTriggerError(EmrPipelinesError):
-    """A message on the trigger queue is not something that can start a run."""
+    """A message on the trigger queue can never start a run; `source` says what kind of message it is."""
+
+    def __init__(self, reason: str, source: str = "unknown", pipeline: str = "") -> None:
+        super().__init__(reason)
+        self.source = source
+        self.pipeline = pipeline
 
 
 @dataclass(frozen=True)

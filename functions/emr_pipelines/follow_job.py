@@ -1,50 +1,135 @@
-"""What EMR says about a job run, whoever heard it: recorded, answered to the state machine, told to the world."""
+"""What EMR says about a job run, whoever heard it: recorded, and told to everybody who waits for the job."""
 
+from emr_pipelines.clock import now
 from emr_pipelines.domain_event import job_run_ended
-from emr_pipelines.errors import JobCancelledError, JobFailedError
+from emr_pipelines.errors import JobCancelledError, JobFailedError, JobSkippedError, RequestRefusedError
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_serverless import ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
-from emr_pipelines.job_state import JobState
-from emr_pipelines.run import Job
+from emr_pipelines.job_state import JobState, is_final
+from emr_pipelines.run import NOT_SUBMITTED, Job
+from emr_pipelines.run_if import reason_to_skip
+
+_ERRORS = {JobState.CANCELLED: JobCancelledError, JobState.SKIPPED: JobSkippedError}
 
 
 def follow_job(
     job: Job, observed: ObservedJobRun, *,
-    record: RunRecord, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
 ) -> Job:  # fmt: skip
     """Take in one observation of a job's job run, however late, early or often it comes."""
+    history = emr.list_attempts(observed) if is_final(observed.state) and not job.ended else None
     job = record.record_state(
         job,
         observed.state,
         observed.observed_at,
         state_details=observed.state_details,
         attempts=observed.attempts,
+        attempt_history=history,
+        resources=observed.resources,
     )
     if job.ended:
-        return settle_job(job, record=record, step_functions=step_functions, events=events)
-    if job.task_token:
+        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+    elif job.task_token:
         step_functions.send_heartbeat(job.task_token)
     return job
 
 
-def settle_job(job: Job, *, record: RunRecord, step_functions: StepFunctions, events: DomainEvents) -> Job:
-    """Answer the state machine and publish the end of a job that has ended.
+def settle_job(
+    job: Job, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Tell the dependents, the world and the state machine that a job has ended, and the same of every job skipped so.
 
-    Interrupted half-way it can be repeated: an answered token is harmless, and the event keeps its id.
+    Interrupted half-way it can be repeated. The state machine comes last: as long as its token is unanswered, its
+    heartbeat leads here again, so none of the others can be forgotten.
     """
-    if job.task_token:
-        _answer(job, job.task_token, step_functions)
-    if not job.settled:
-        events.publish(job_run_ended(job))
-        record.settle_job(job)
+    ended = [job]
+    while ended:
+        job = ended.pop()
+        if not job.settled:
+            if job.state == JobState.FAILED:
+                ended += _fail_fast(job, record, emr)
+            ended += _wake_dependents(job, record, step_functions)
+            events.publish(job_run_ended(job))
+            record.settle_job(job)
+        _answer(job, step_functions)
+
+
+def decide(job: Job, *, record: RunRecord) -> Job:
+    """Give a job whose upstream jobs have all ended the state SKIPPED, unless it is to run; return it as it is."""
+    upstream = {other.name: other.state for other in record.get_jobs(job.run_id, job.upstream)}
+    reason = reason_to_skip(job.run_if, upstream)
+    return record.record_state(job, JobState.SKIPPED, now(), state_details=reason) if reason else job
+
+
+def wake(job: Job, *, record: RunRecord, step_functions: StepFunctions) -> Job:
+    """Let a job that waits for no other any more go on, unless it is skipped; return it as it is."""
+    job = decide(job, record=record)
+    if job.upstream_token and not job.ended:
+        step_functions.send_success(job.upstream_token, {"job": job.name})
     return job
 
 
-def _answer(job: Job, task_token: str, step_functions: StepFunctions) -> None:
-    if job.succeeded:
-        step_functions.send_success(task_token, {"job": job.name, "state": job.state})
-        return
-    error = JobCancelledError if job.state == JobState.CANCELLED else JobFailedError
-    step_functions.send_failure(task_token, error, f"Job {job.name}: {job.state_details or job.state}")
+def cancel_job(job: Job, why: str, *, record: RunRecord, emr: EmrServerless) -> Job:
+    """Cancel a job; return it as it then is: CANCELLED when it was never submitted.
+
+    A job that was about to be submitted is looked for among EMR's job runs, because nobody may have noted its id; also
+    one that was taken for never submitted.
+    """
+    if job.job_run_id is None and job.task_token and job.state in {NOT_SUBMITTED, JobState.CANCELLED}:
+        job = _find_job_run(job, record, emr)
+    if job.application_id is None or job.job_run_id is None:
+        return record.record_state(job, JobState.CANCELLED, now(), state_details=why)
+    if job.ended and job.state != JobState.CANCELLED:
+        return job
+    try:
+        emr.cancel_job_run(job.application_id, job.job_run_id)
+    except RequestRefusedError:
+        return job  # it has ended by itself, and its event is on the way
+    return record.record_state(job, JobState.CANCELLING, now(), state_details=why)
+
+
+def _find_job_run(job: Job, record: RunRecord, emr: EmrServerless) -> Job:
+    run = record.get_run(job.run_id)
+    if run is None or run.application_id is None:
+        return job
+    job_run_id = emr.find_job_run(run.application_id, job.request, since=run.started_at)
+    return record.link_job_run(job, run.application_id, job_run_id) if job_run_id else job
+
+
+def _wake_dependents(job: Job, record: RunRecord, step_functions: StepFunctions) -> list[Job]:
+    """Wake the jobs that waited for this one only; return those of them that are skipped."""
+    skipped = []
+    for name in job.dependents:
+        dependent = record.stop_waiting_for(job.run_id, name, {job.name})
+        if dependent.ended:
+            continue
+        if not dependent.waiting_for:
+            dependent = wake(dependent, record=record, step_functions=step_functions)
+            skipped += [dependent] if dependent.ended else []
+    return skipped
+
+
+def _fail_fast(failed: Job, record: RunRecord, emr: EmrServerless) -> list[Job]:
+    """Cancel the other jobs of a run that does not go on after a failure; return those that were never submitted."""
+    run = record.get_run(failed.run_id)
+    if run is None or not run.fail_fast:
+        return []
+    why = f"failFast: job {failed.name} failed"
+    # First, so that a job that is just being added finds it and is not submitted.
+    record.stop_run(run.run_id, why)
+    others = [job for job in record.list_jobs(run.run_id) if not job.ended]
+    cancelled = [cancel_job(job, why, record=record, emr=emr) for job in others]
+    return [job for job in cancelled if job.ended]
+
+
+def _answer(job: Job, step_functions: StepFunctions) -> None:
+    """Answer every task that waits for this job; those of a state that was left long ago do no harm."""
+    for token in filter(None, (job.upstream_token, job.task_token)):
+        if job.succeeded:
+            step_functions.send_success(token, {"job": job.name, "state": job.state})
+        else:
+            error = _ERRORS.get(JobState(job.state), JobFailedError)
+            step_functions.send_failure(token, error, f"Job {job.name}: {job.state_details or job.state}")

@@ -40,7 +40,7 @@ def handle_state_change(
         observed = emr.get_job_run(detail["applicationId"], detail["jobRunId"])  # the event lacks the reason
     else:
         observed = _observed(detail)
-    job = follow_job(job, observed, record=record, step_functions=step_functions, events=events)
+    job = follow_job(job, observed, record=record, emr=emr, step_functions=step_functions, events=events)
     if job.ended and record.is_released(detail["applicationId"]):
         release_application(detail["applicationId"], emr=emr)
     return True

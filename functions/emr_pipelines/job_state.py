@@ -1,10 +1,13 @@
-"""The nine states of an EMR Serverless job run, and what they mean for a run."""
+"""The states of a job: the nine of an EMR Serverless job run, and one of ours."""
 
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """EMR Serverless' job run states; one that EMR adds later stays a plain string and is never an end."""
+    """EMR Serverless' job run states; one that EMR adds later stays a plain string and is never an end.
+
+    SKIPPED is ours: the job never became a job run.
+    """
 
     SUBMITTED = "SUBMITTED"
     QUEUED = "QUEUED"
@@ -15,11 +18,13 @@ class JobState(StrEnum):
     FAILED = "FAILED"
     CANCELLING = "CANCELLING"
     CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
 
 
-FINAL_STATES = frozenset({JobState.SUCCESS, JobState.FAILED, JobState.CANCELLED})
+FINAL_STATES = frozenset({JobState.SUCCESS, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED})
+UNSUCCESSFUL_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 def is_final(state: str) -> bool:
-    """Tell whether a job run in `state` has ended; an unknown state has not."""
+    """Tell whether a job in `state` has ended; one in an unknown state has not."""
     return state in FINAL_STATES

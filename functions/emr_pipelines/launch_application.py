@@ -11,16 +11,21 @@ from emr_pipelines.errors import (
 )
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.run import Run
+from emr_pipelines.run_slot import refusal_of_slot
 
 _GONE = "TERMINATED"
 
 
 def launch_application(
-    run_id: str, task_token: str, *, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions
-) -> None:
+    run_id: str, task_token: str, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, slots: RunSlots,
+) -> None:  # fmt: skip
     """Make sure that the run has an application and that it starts; the token is answered once it is STARTED.
+
+    A run that its pipeline's concurrency does not let in is answered with RunQueuedError or RunSkippedError.
 
     Raises ApplicationUnavailableError when it never will be, and TransientError while job runs of an older
     configuration keep it from being updated. Idempotent: it looks at what is there and does what is missing.
@@ -28,6 +33,10 @@ def launch_application(
     run = record.get_run(run_id)
     if run is None:
         raise LookupError(f"There is no run {run_id}.")
+    refusal = refusal_of_slot(run, record=record, slots=slots)
+    if refusal:
+        step_functions.send_failure(task_token, type(refusal), str(refusal))
+        return
     application_id = _ensure_application(run, record, emr)
     record.set_application_id(run_id, application_id)
     record.wait_for_application(application_id, run_id, task_token)

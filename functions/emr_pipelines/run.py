@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
 from emr_pipelines.clock import now, seconds_between
-from emr_pipelines.job_state import JobState, is_final
+from emr_pipelines.job_state import UNSUCCESSFUL_STATES, JobState, is_final
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
 SKIPPED = "SKIPPED"  # a run that its pipeline's concurrency policy did not let in
@@ -31,9 +31,9 @@ class Run:
     """
 
     run_id: str
-    pipeline: str
     execution_arn: str
     started_at: str
+    pipeline: str = ""
     state: str = RUNNING
     trigger: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +76,16 @@ class Run:
         return self.state != RUNNING
 
     @property
+    def is_stopping(self) -> bool:
+        """Tell whether no more jobs of the run are to be submitted."""
+        return self.ended or self.stopping is not None
+
+    @property
+    def why_stopping(self) -> str:
+        """Say why jobs of the run are cancelled."""
+        return self.stopping or f"The run had {self.state}."
+
+    @property
     def duration_seconds(self) -> float | None:
         """How long the run took, once it has ended."""
         return seconds_between(self.started_at, self.ended_at) if self.ended_at else None
@@ -85,8 +95,9 @@ class Run:
 class Job:
     """A node of a run; it becomes one EMR Serverless job run.
 
-    `definition` is the job's name in the pipeline file, which differs from `name` inside a forEach, where `item` is
-    what the loop has bound, as in {"mode": "TRAINING"}.
+    `definition` is the job's name in the pipeline file, which differs from `name` inside a forEach: there `loop` is
+    the name of what is repeated (the job itself, or the group it is in), and `item` what the loop has bound, as in
+    {"mode": "TRAINING"}.
 
     `request` is the StartJobRun request without applicationId and clientToken. The texts at the paths in `deferred`
     are still templates: they need outputs of other jobs and are rendered just before the job is submitted.
@@ -105,6 +116,7 @@ class Job:
     position: int
     request: dict[str, Any]
     definition: str = ""
+    loop: str | None = None
     item: dict[str, Any] = field(default_factory=dict)
     deferred: list[str] = field(default_factory=list)
     output_uri: str | None = None
@@ -134,6 +146,11 @@ class Job:
     def ended(self) -> bool:
         """Tell whether the job has a final state."""
         return is_final(self.state)
+
+    @property
+    def unsuccessful(self) -> bool:
+        """Tell whether the job has ended badly: a skipped job has not."""
+        return self.state in UNSUCCESSFUL_STATES
 
     @property
     def succeeded(self) -> bool:

@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.launch_application import launch_application
 
@@ -14,10 +15,13 @@ logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
+slots = RunSlots(os.environ["RUN_TABLE"])
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Launch the application for `{"runId", "taskToken"}`."""
     logger.append_keys(run=event["runId"])
-    launch_application(event["runId"], event["taskToken"], record=record, emr=emr, step_functions=step_functions)
+    launch_application(
+        event["runId"], event["taskToken"], record=record, emr=emr, step_functions=step_functions, slots=slots
+    )

@@ -5,14 +5,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.plan_run import plan_run
 from emr_pipelines.stack import Stack
 
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
-bucket = PipelineBucket(os.environ["BUCKET"])
+registry = PipelineRegistry(os.environ["RUN_TABLE"])
 stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
 
 
@@ -20,6 +20,8 @@ stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_RO
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Plan the run of `{"runId", "executionArn", "input"}`."""
     logger.append_keys(run=event["runId"])
-    result = plan_run(event["runId"], event["executionArn"], event["input"], record=record, bucket=bucket, stack=stack)
-    logger.info("Run planned", jobs=result["jobs"])
+    result = plan_run(
+        event["runId"], event["executionArn"], event["input"], record=record, registry=registry, stack=stack
+    )
+    logger.info("Run planned", jobs=sum(map(len, result["jobs"])))
     return result

@@ -16,7 +16,6 @@ from tests.contract.cloud import FUNCTIONS
 _GATEWAYS = "emr_pipelines.gateways."
 # What boto3 adds to the operations themselves.
 _CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem"}}
-_GATEWAYS_OF_GATEWAYS = {"Table"}
 _IAM_PREFIXES = {"stepfunctions": "states"}
 _IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
 
@@ -103,9 +102,6 @@ def _actions(gateway_module: str, gateway: str, method: str, seen: set[tuple[str
         elif isinstance(name, str) and name in operations:
             action = f"{_IAM_PREFIXES.get(service, service)}:{operations[name]}"
             yield _IAM_ACTIONS.get(action, action)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr in parts:
-            part = parts[node.value.attr]
-            yield from _actions(str(module(gateway_module).imports[part]), part, node.attr, set())
         elif isinstance(name, str) and name in methods and isinstance(node, ast.Attribute):
             yield from _actions(gateway_module, gateway, name, seen)
 
@@ -120,19 +116,6 @@ def _inner_gateways(where: Module, init: ast.FunctionDef) -> dict[str, tuple[str
         and isinstance(node.value.func, ast.Name)
         and (where.imports.get(node.value.func.id) or "").startswith(_GATEWAYS)
         and node.value.func.id[0].isupper()
-    }
-
-
-def _parts(init: ast.FunctionDef) -> dict[str, str]:
-    """Return the attributes that hold another gateway, as `self._table = Table(...)` does, with its class."""
-    return {
-        node.targets[0].attr: node.value.func.id
-        for node in ast.walk(init)
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Attribute)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id in _GATEWAYS_OF_GATEWAYS
     }
 
 

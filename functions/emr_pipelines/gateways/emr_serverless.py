@@ -1,6 +1,7 @@
 """EMR Serverless: applications and job runs. Requests and answers have the service's own fields."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from emr_pipelines.clock import iso_time
@@ -24,8 +25,29 @@ class ObservedJobRun:
     application_id: str
     state: str
     observed_at: str
-    state_details: str | None
-    attempts: int | None
+    state_details: str | None = None
+    attempts: int | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    resources: dict[str, float] | None = None
+
+    def as_attempt(self) -> dict[str, Any]:
+        """Return what the run record keeps of one attempt; the resources are the billed ones."""
+        billed = self.resources or {}
+        return {
+            "attempt": self.attempts or 1,
+            "state": self.state,
+            "startedAt": self.started_at,
+            "endedAt": self.ended_at,
+            "reason": self.state_details,
+            "vCpuHours": billed.get("vCPUHour"),
+            "memoryGbHours": billed.get("memoryGBHour"),
+            "storageGbHours": billed.get("storageGBHour"),
+        }
+
+
+# A streaming job may be retried for ever: the record keeps the last attempts.
+_MOST_ATTEMPTS = 20
 
 
 class EmrServerless:
@@ -76,10 +98,11 @@ class EmrServerless:
             job_run_id: str = answer["jobRunId"]
             return job_run_id
 
-    def get_job_run(self, application_id: str, job_run_id: str) -> ObservedJobRun:
-        """Return the true state of a job run."""
+    def get_job_run(self, application_id: str, job_run_id: str, attempt: int | None = None) -> ObservedJobRun:
+        """Return the true state of a job run, or of one attempt of it."""
+        which = {"attempt": attempt} if attempt else {}
         with translated_errors():
-            answer = self._emr.get_job_run(applicationId=application_id, jobRunId=job_run_id)
+            answer = self._emr.get_job_run(applicationId=application_id, jobRunId=job_run_id, **which)
         job_run = answer["jobRun"]
         return ObservedJobRun(
             job_run_id=job_run_id,
@@ -88,7 +111,31 @@ class EmrServerless:
             observed_at=iso_time(job_run["updatedAt"]),
             state_details=job_run.get("stateDetails") or None,
             attempts=job_run.get("attempt"),
+            started_at=iso_time(job_run["startedAt"]) if "startedAt" in job_run else None,
+            ended_at=iso_time(job_run["endedAt"]) if "endedAt" in job_run else None,
+            resources=job_run.get("billedResourceUtilization"),
         )
+
+    def list_attempts(self, job_run: ObservedJobRun) -> list[dict[str, Any]]:
+        """Return the attempts of a job run that has ended, oldest first."""
+        latest = job_run.attempts or 1
+        earlier = range(max(1, latest - _MOST_ATTEMPTS + 1), latest)
+        attempts = [self.get_job_run(job_run.application_id, job_run.job_run_id, attempt) for attempt in earlier]
+        return [attempt.as_attempt() for attempt in [*attempts, job_run]]
+
+    def find_job_run(self, application_id: str, request: dict[str, Any], since: str) -> str | None:
+        """Return the id of the job run that a StartJobRun request with these tags has led to since a time, if any."""
+        with translated_errors():
+            pages = self._emr.get_paginator("list_job_runs").paginate(
+                applicationId=application_id, createdAtAfter=datetime.fromisoformat(since)
+            )
+            named = [job_run for page in pages for job_run in page["jobRuns"] if job_run.get("name") == request["name"]]
+            for job_run in named:
+                answer = self._emr.get_job_run(applicationId=application_id, jobRunId=job_run["id"])
+                if answer["jobRun"].get("tags") == request["tags"]:
+                    job_run_id: str = job_run["id"]
+                    return job_run_id
+        return None
 
     def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
         """Ask EMR to cancel a job run."""

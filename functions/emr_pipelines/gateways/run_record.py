@@ -9,6 +9,8 @@
 | EMR#<application id>   | WAITING#<run>  | the task token of a run that waits for the application  |
 | PIPELINE#<name>        | APPLICATION    | the shared application of a pipeline                    |
 
+The index RunsByPipeline has the runs of a pipeline by `started_at`: only they have both attributes.
+
 EMR's ids are looked up in the table itself, not in an index: an index may lag behind the write, and an event that
 overtakes it would be lost.
 """
@@ -31,6 +33,24 @@ _Record = TypeVar("_Record", Run, Job)
 _DOCUMENTS = frozenset(
     {"application", "attempt_history", "concurrency", "item", "parameters", "request", "resources", "trigger"}
 )
+# What planning adds to a run that `create_run` has stored.
+_PLANNED = (
+    "application",
+    "application_id",
+    "concurrency",
+    "deadline",
+    "fail_fast",
+    "lifecycle",
+    "notify_on",
+    "origin",
+    "output",
+    "parameters",
+    "pipeline",
+    "pipeline_file",
+    "pipeline_version",
+    "repair_of",
+    "trigger",
+)
 
 
 class RunRecord:
@@ -51,12 +71,24 @@ class RunRecord:
         item = self._table.get(_run_key(run_id))
         return _from_item(Run, item) if item else None
 
+    def list_runs(self, pipeline: str, limit: int, state: str | None = None) -> list[Run]:
+        """Return the latest runs of a pipeline, newest first; the index may be some moments behind."""
+        arguments = {"FilterExpression": Attr("state").eq(state)} if state else {}
+        items = self._table.query(
+            Key("pipeline").eq(pipeline),
+            IndexName="RunsByPipeline",
+            ConsistentRead=False,
+            ScanIndexForward=False,
+            Limit=limit,
+            **arguments,
+        )
+        return [_from_item(Run, item) for item in items[:limit]]
+
     def save_plan(self, run: Run, jobs: Iterable[Job]) -> None:
         """Store what the pipeline file made of a run: its application and its jobs."""
         self._table.put_all([(_job_key(job.run_id, job.name), _to_item(job)) for job in jobs])
         planned = _to_item(run)
-        names = ("parameters", "pipeline_version", "application", "lifecycle", "output", "notify_on")
-        self._table.update(_run_key(run.run_id), {name: planned[name] for name in names if name in planned})
+        self._table.update(_run_key(run.run_id), {name: planned[name] for name in _PLANNED if name in planned})
 
     def set_application_id(self, run_id: str, application_id: str) -> None:
         """Record on which application a run executes."""
@@ -67,6 +99,16 @@ class RunRecord:
         values = {"state": state, "ended_at": now(), "error": error, "cause": cause}
         item = self._table.update(_run_key(run_id), values, Attr("state").eq(RUNNING))
         return _from_item(Run, item)
+
+    def stop_run(self, run_id: str, why: str) -> None:
+        """Record that no more jobs of a run are to be submitted; the first reason is kept."""
+        self._table.update(_run_key(run_id), {"stopping": why}, Attr("stopping").not_exists())
+
+    def claim_repair(self, run_id: str, repair_id: str) -> str:
+        """Record which run repairs a run, unless another one does already; return the one that does."""
+        condition = Attr("repaired_by").not_exists() | Attr("repaired_by").eq(repair_id)
+        repaired_by: str = self._table.update(_run_key(run_id), {"repaired_by": repair_id}, condition)["repaired_by"]
+        return repaired_by
 
     def settle_run(self, run: Run) -> None:
         """Record that the end of a run has been published."""
@@ -86,6 +128,19 @@ class RunRecord:
         items = self._table.query(Key("pk").eq(f"RUN#{run_id}") & Key("sk").begins_with("JOB#"))
         return sorted((_from_item(Job, item) for item in items), key=lambda job: job.position)
 
+    def get_jobs(self, run_id: str, names: Iterable[str]) -> list[Job]:
+        """Return some jobs of a run."""
+        return [_from_item(Job, item) for item in self._table.get_many([_job_key(run_id, name) for name in names])]
+
+    def stop_waiting_for(self, run_id: str, name: str, ended: set[str]) -> Job:
+        """Record that jobs that a job has waited for have ended; return it as it now is."""
+        return _from_item(Job, self._table.update(_job_key(run_id, name), {}, remove={"waiting_for": ended}))
+
+    def save_upstream_token(self, job: Job, task_token: str, execution_arn: str) -> Job:
+        """Leave the task token where the job that ends the waiting will find it."""
+        values = {"upstream_token": task_token, "execution_arn": execution_arn}
+        return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
+
     def save_task_token(self, job: Job, task_token: str, execution_arn: str) -> Job:
         """Leave the task token where the event that ends the job will find it."""
         values = {"task_token": task_token, "execution_arn": execution_arn}
@@ -103,13 +158,13 @@ class RunRecord:
         link = self._table.get({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"})
         return self.get_job(link["run_id"], link["job"]) if link else None
 
-    def record_state(self, job: Job, state: str, observed_at: str, **details: str | int | None) -> Job:
+    def record_state(self, job: Job, state: str, observed_at: str, **details: object) -> Job:
         """Record a state that EMR reported; return the job as it now is.
 
         A final state is kept for good; any other state counts only if it is newer than the last one.
         """
         condition: ConditionBase = ~Attr("state").is_in(sorted(FINAL_STATES))
-        values: dict[str, Any] = {"state": state, "observed_at": observed_at, **details}
+        values: dict[str, Any] = {"state": state, "observed_at": observed_at, **_stored(details)}
         if is_final(state):
             values["ended_at"] = observed_at
         else:
@@ -177,9 +232,20 @@ def _released_key(application_id: str) -> dict[str, str]:
 
 
 def _to_item(record: Run | Job) -> dict[str, Any]:
-    values = {name: value for name, value in asdict(record).items() if value is not None}
+    values = asdict(record)
     values.pop("states", None)  # only `record_state` adds to it
-    return {name: json.dumps(value) if name in _DOCUMENTS else value for name, value in values.items()}
+    return _stored(values)
+
+
+def _stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as DynamoDB takes them; an empty set does not exist there."""
+    known = {name: value for name, value in values.items() if value is not None}
+    stored = {name: json.dumps(value) if name in _DOCUMENTS else value for name, value in known.items()}
+    if "waiting_for" in stored:
+        stored["waiting_for"] = set(stored["waiting_for"]) or None
+    if not stored.get("pipeline", "-"):
+        stored["pipeline"] = None  # no name was given, and the key of an index may not be empty
+    return {name: value for name, value in stored.items() if value is not None}
 
 
 def _from_item(kind: type[_Record], item: dict[str, Any]) -> _Record:
@@ -189,6 +255,8 @@ def _from_item(kind: type[_Record], item: dict[str, Any]) -> _Record:
         values[name] = json.loads(values[name])
     if "states" in values:
         values["states"] = _timeline(values["states"])
+    if "waiting_for" in values:
+        values["waiting_for"] = sorted(values["waiting_for"])
     for name in ("position", "attempts"):
         if name in values:
             values[name] = int(values[name])

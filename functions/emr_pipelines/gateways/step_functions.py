@@ -26,6 +26,11 @@ class StepFunctions:
                 return False
         return True
 
+    def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
+        """Stop an execution; harmless when it has ended."""
+        with translated_errors():
+            self._states.stop_execution(executionArn=execution_arn, error=error, cause=cause)
+
     def send_success(self, task_token: str, output: dict[str, Any]) -> None:
         """Let the waiting task succeed; harmless when nobody waits any more."""
         self._answer("send_task_success", taskToken=task_token, output=json.dumps(output))

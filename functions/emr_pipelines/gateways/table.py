@@ -8,9 +8,11 @@ import boto3
 from boto3.dynamodb.conditions import ConditionBase
 from botocore.exceptions import ClientError
 
+from emr_pipelines.errors import TransientError
 from emr_pipelines.gateways.aws import CONFIG, translated_errors
 
 _SECONDS_PER_DAY = 86_400
+_BATCH = 100  # of BatchGetItem
 
 Key = dict[str, str]
 Item = dict[str, Any]
@@ -33,6 +35,20 @@ class Table:
         with translated_errors():
             item: Item | None = self._table.get_item(Key=key, ConsistentRead=True).get("Item")
             return item
+
+    def get_many(self, keys: list[Key]) -> list[Item]:
+        """Return the items that exist, in no particular order."""
+        items: list[Item] = []
+        resource = self._table.meta.client
+        waiting = list(keys)
+        with translated_errors():
+            while waiting:
+                request = {self._table.name: {"Keys": waiting[:_BATCH], "ConsistentRead": True}}
+                answer = resource.batch_get_item(RequestItems=request)
+                items += answer["Responses"].get(self._table.name, [])
+                left = answer["UnprocessedKeys"].get(self._table.name, {}).get("Keys", [])
+                waiting = left + waiting[_BATCH:]
+        return items
 
     def query(self, condition: ConditionBase, **arguments: Any) -> list[Item]:  # noqa: ANN401 - as boto3 takes them
         """Return every item that matches a key condition; `arguments` are those of Query."""
@@ -66,10 +82,40 @@ class Table:
             for key, values in items:
                 batch.put_item(Item=self._item(key, values, expires=True))
 
+    def put_new(self, items: list[tuple[Key, Item]]) -> bool:
+        """Store some items together; return False, and change nothing, when one of them is there already."""
+        puts = [
+            {
+                "Put": {
+                    "TableName": self._table.name,
+                    "Item": self._item(key, values, expires=True),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            }
+            for key, values in items
+        ]
+        try:
+            self._table.meta.client.transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            reasons = {reason["Code"] for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                return False
+            if reasons:  # another write to the same items, or throttling
+                raise TransientError(str(error)) from error
+            with translated_errors():
+                raise
+        return True
+
     def delete(self, key: Key) -> None:
         """Remove an item, if it is there."""
         with translated_errors():
             self._table.delete_item(Key=key)
+
+    def delete_all(self, keys: list[Key]) -> None:
+        """Remove many items, those that are there."""
+        with translated_errors(), self._table.batch_writer() as batch:
+            for key in keys:
+                batch.delete_item(Key=key)
 
     def update(
         self,
