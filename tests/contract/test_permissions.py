@@ -75,13 +75,14 @@ def test_state_machine_may_call_its_functions_and_no_others_when_deployed(machin
         for state in all_states(state_machines()[machine]).values()
         if "lambda:invoke" in state.get("Resource", "")
     }
-    (invoke,) = [
-        statement
+    invoked = {
+        resource["Fn::GetAtt"][0]
         for statement in statements(resources("AWS::IAM::Role")[role]["Policies"])
         if statement["Action"] == "lambda:InvokeFunction"
-    ]
+        for resource in statement["Resource"]
+    }
 
-    assert {resource["Fn::GetAtt"][0] for resource in invoke["Resource"]} == called
+    assert invoked == called
 
 
 class TestPolicies:
