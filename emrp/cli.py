@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import control, environment
+from emrp import control, environment, runs
 from emrp.command_line import AsJson, Target, Yes, account, confirm, make_console, pairs, print_json
 from emrp.demo import Demo
 from emrp.deployment import Deployment
@@ -107,6 +107,8 @@ def smoke(context: typer.Context, yes: Yes = False) -> None:
 # The commands of other modules, in the order of the help: one line each.
 app.command()(control.run)
 app.command()(control.watch)
+app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
+app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 
 
 def main() -> NoReturn:

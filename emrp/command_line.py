@@ -19,7 +19,14 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--parameter", "-p", help="A parameter of the pipeline, as name=value (JSON or text); repeatable."),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run id, which is the name of its execution.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run id, which is the name of its execution; the execution's ARN will do, too.",
+        callback=lambda text: text.rsplit(":", 1)[-1],
+    ),
+]
 
 
 class Target:

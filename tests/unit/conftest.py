@@ -3,10 +3,13 @@
 import importlib
 import json
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -38,6 +41,7 @@ from emr_pipelines.plan_run import plan_run
 from emr_pipelines.run import Job
 from emr_pipelines.stack import Stack
 
+from emrp.stack import Stack as DeployedStack
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions, FakeTopic
 
 ROOT = Path(__file__).parents[2]
@@ -188,3 +192,38 @@ def invoke(
         return module.handler(payload, LambdaContext())
 
     return call
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run the command line in this process: arguments -> exit code, what it printed, what it complained."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["emrp", *arguments])
+        with pytest.raises(SystemExit) as end:
+            importlib.import_module("emrp.cli").main()
+        printed = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, printed.out, printed.err
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with mock.patch.dict(os.environ):
+        yield run
+
+
+@pytest.fixture
+def deployed(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> DeployedStack:
+    """The stack as the command line finds it; the executions of its state machine run for ever."""
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name="emr-pipelines-pipeline",
+        definition=json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}),
+        roleArn="arn:aws:iam::123456789012:role/states",
+    )
+    outputs = {field.name: field.name for field in fields(DeployedStack)}
+    outputs |= {"bucket": "bucket", "run_table": "runs", "pipeline_state_machine_arn": machine["stateMachineArn"]}
+    stack = DeployedStack(**outputs)
+    monkeypatch.setattr(DeployedStack, "describe", lambda _: stack)
+    return stack

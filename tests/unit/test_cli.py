@@ -1,8 +1,6 @@
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 from unittest import mock
@@ -14,6 +12,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from emrp import cli, environment
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError, RunFailedError, UsageError
 from emrp.stack import Stack
+from tests.unit.conftest import Command
 
 OUTPUTS = {
     "BucketName": "bucket",
@@ -22,25 +21,6 @@ OUTPUTS = {
     "NotificationTopicArn": "topic",
     "TriggerDeadLetterQueueUrl": "queue",
 }
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Run the command line in this process: arguments -> exit code, what it printed, what it complained."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emrp", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, printed.out, printed.err
-
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with mock.patch.dict(os.environ):
-        yield run
 
 
 class FakeAws:

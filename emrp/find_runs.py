@@ -1,0 +1,133 @@
+"""Which runs there are: one by its id, those of a pipeline from the run record's index, all from Step Functions.
+
+Step Functions also knows the executions that never reached the record, because what plans a run could not be called.
+"""
+
+import heapq
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import boto3
+from emr_pipelines.clock import iso_time, now, seconds_between
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.run import CANCELLED, FAILED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Run
+
+from emrp.errors import UsageError
+from emrp.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.literals import ExecutionStatusType
+    from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, ExecutionListItemTypeDef
+
+
+class RunState(StrEnum):
+    """What a run can be asked for by."""
+
+    RUNNING = RUNNING
+    SUCCEEDED = SUCCEEDED
+    FAILED = FAILED
+    CANCELLED = CANCELLED
+    TIMED_OUT = TIMED_OUT
+    SKIPPED = SKIPPED
+
+
+# How the execution of a run in a state may have ended.
+_STATUSES: dict[RunState, list["ExecutionStatusType"]] = {
+    RunState.RUNNING: ["RUNNING"],
+    RunState.SUCCEEDED: ["SUCCEEDED"],
+    RunState.FAILED: ["FAILED", "ABORTED", "TIMED_OUT"],
+    RunState.CANCELLED: ["ABORTED", "FAILED"],
+    RunState.TIMED_OUT: ["TIMED_OUT", "ABORTED", "FAILED"],
+    RunState.SKIPPED: ["SUCCEEDED", "FAILED"],
+}
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run; `recorded` tells whether the run record knows it.
+
+    `execution_status` is asked for only when one run is looked for that has not ended.
+    """
+
+    run: Run
+    recorded: bool
+    execution_status: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has been taking."""
+        return seconds_between(self.run.started_at, self.run.ended_at or now())
+
+
+def find_run(stack: Stack, run_id: str) -> FoundRun:
+    """Return a run that is recorded or an execution; raises UsageError when it is neither."""
+    run = RunRecord(stack.run_table).get_run(run_id)
+    if run and run.ended:
+        return FoundRun(run, recorded=True)
+    execution = describe_execution(execution_arn(stack, run_id))
+    return FoundRun(run or _unrecorded(execution), run is not None, execution["status"])
+
+
+def execution_arn(stack: Stack, run_id: str) -> str:
+    """Return the ARN of the execution of the outer state machine that is the run."""
+    return f"{stack.pipeline_state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+
+def describe_execution(arn: str) -> "DescribeExecutionOutputTypeDef":
+    """Return what Step Functions says about a run; raises UsageError when there is no such run."""
+    states = boto3.client("stepfunctions")
+    try:
+        return states.describe_execution(executionArn=arn)
+    except states.exceptions.ExecutionDoesNotExist:
+        raise UsageError(
+            f'There is no run "{arn.rsplit(":", 1)[-1]}": the run id is the name of an execution of the pipeline '
+            f"state machine ({arn}). `emrp list` shows the latest runs."
+        ) from None
+
+
+def list_runs(stack: Stack, *, pipeline: str | None, state: RunState | None, limit: int) -> list[FoundRun]:
+    """Return the latest runs, newest first."""
+    record = RunRecord(stack.run_table)
+    if pipeline:
+        return [FoundRun(run, recorded=True) for run in record.list_runs(pipeline, limit, state)]
+    runs = (_listed(record, execution) for execution in _executions(stack.pipeline_state_machine_arn, state))
+    return list(islice((found for found in runs if state in {None, found.run.state}), limit))
+
+
+def _executions(state_machine_arn: str, state: RunState | None) -> Iterator["ExecutionListItemTypeDef"]:
+    """Yield the executions that may be runs in a state, newest first."""
+    paginate = partial(
+        boto3.client("stepfunctions").get_paginator("list_executions").paginate,
+        stateMachineArn=state_machine_arn,
+        PaginationConfig={"PageSize": 100},
+    )
+    streams = [paginate(statusFilter=status) for status in _STATUSES[state]] if state else [paginate()]
+    found = ((execution for page in stream for execution in page["executions"]) for stream in streams)
+    return heapq.merge(*found, key=lambda execution: execution["startDate"], reverse=True)
+
+
+def _listed(record: RunRecord, execution: "ExecutionListItemTypeDef") -> FoundRun:
+    if run := record.get_run(execution["name"]):
+        return FoundRun(run, recorded=True)
+    return FoundRun(_unrecorded(describe_execution(execution["executionArn"])), recorded=False)
+
+
+def _unrecorded(execution: "DescribeExecutionOutputTypeDef") -> Run:
+    """Return what Step Functions alone knows of a run."""
+    try:
+        asked = json.loads(execution["input"])
+    except ValueError:
+        asked = None
+    return replace(
+        Run.begin(execution["name"], execution["executionArn"], asked),
+        started_at=iso_time(execution["startDate"]),
+        state=CANCELLED if execution["status"] == "ABORTED" else execution["status"],
+        ended_at=iso_time(execution["stopDate"]) if "stopDate" in execution else None,
+        error=execution.get("error"),
+        cause=execution.get("cause"),
+    )

@@ -1,0 +1,183 @@
+"""What `emrp show` tells about a run: the facts, the jobs as a tree beside their timeline, and each job in detail."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from emr_pipelines.run import NOT_SUBMITTED, Job, Run
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from emrp.find_runs import FoundRun
+from emrp.glyphs import Glyphs, glyphs
+from emrp.job_tree import Row, rows, summary
+from emrp.phrases import duration, listing, moment, reason, value
+from emrp.timeline import Phase, bar, seconds_by_phase, spans
+
+STATE_STYLES = {
+    "SUCCESS": "green",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "red",
+    "TIMED_OUT": "red",
+    "SKIPPED": "dim",
+    NOT_SUBMITTED: "dim",
+}
+_DETAILED_JOBS = 10
+_NARROWEST_BAR = 12
+_RESOURCES = {"vCPUHour": "vCPU h", "memoryGBHour": "GB h memory", "storageGBHour": "GB h storage"}
+_ATTEMPT_FIELDS = {"vCPUHour": "vCpuHours", "memoryGBHour": "memoryGbHours", "storageGBHour": "storageGbHours"}
+
+
+def state_text(state: str) -> Text:
+    """Write a state in its colour."""
+    return Text(state, style=STATE_STYLES.get(state, "cyan"))
+
+
+def report(console: Console, found: FoundRun, jobs: Sequence[Job]) -> RenderableType:
+    """Return everything about a run, for the width and the signs of a console."""
+    parts: list[RenderableType] = [_grid(_run_facts(found, jobs))]
+    if jobs:
+        parts += ["", job_tree(console, found.run, jobs)]
+    detailed = jobs if len(jobs) <= _DETAILED_JOBS else [job for job in jobs if job.unsuccessful][:_DETAILED_JOBS]
+    for job in detailed:
+        parts += ["", job_details(found.run, job)]
+    if len(detailed) < len(jobs):
+        parts += ["", Text(f"More about a job: emrp show {found.run.run_id} JOB", style="dim")]
+    return Group(*parts)
+
+
+def job_tree(console: Console, run: Run, jobs: Sequence[Job]) -> RenderableType:
+    """Return the tree of the jobs with state, time and, where there is room, the timeline."""
+    signs = glyphs(console)
+    now = datetime.now(UTC)
+    lines = list(rows(jobs, signs))
+    cells = [_tree_cell(row, signs) for row in lines]
+    started = datetime.fromisoformat(run.started_at)
+    ended = datetime.fromisoformat(run.ended_at) if run.ended_at else now
+    state_width = max(len(job.state) for job in jobs)
+    name_width = min(max(cell.cell_len for cell in cells), console.width // 2)
+    bar_width = console.width - name_width - state_width - len("59 min 59 s") - 3 * 2
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=name_width, no_wrap=True, overflow="ellipsis" if signs.is_unicode else "crop")
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for row, cell in zip(lines, cells, strict=True):
+        if row.job is None:
+            table.add_row(cell)
+            continue
+        phases = spans(row.job, started, ended)
+        worked = [span.seconds for span in phases if span.phase is not Phase.WAITING]
+        time = duration(sum(worked)) if worked else ""
+        drawn = Text()
+        if bar_width >= _NARROWEST_BAR:
+            drawn = bar(phases, started, ended, bar_width, signs.bar, failed=row.job.unsuccessful)
+        table.add_row(cell, state_text(row.job.state), time, drawn)
+    legend = "  ".join(f"{signs.bar[phase]} {phase.name.lower()}" for phase in Phase)
+    counts = f"{len(jobs)} jobs: {summary(jobs)}" if len(jobs) > 1 else ""
+    return Group(table, Text(f"{legend}    {counts}".rstrip(), style="dim"))
+
+
+def _tree_cell(row: Row, signs: Glyphs) -> Text:
+    cell = Text(row.guides, style="dim")
+    if row.job:
+        cell.append_text(signs.mark(row.job.state)).append(" ")
+    cell.append(row.name, style="default not dim")
+    if row.note:
+        cell.append(f"  {row.note}", style="dim")
+    return cell
+
+
+def job_details(run: Run, job: Job) -> RenderableType:
+    """Return everything about a job."""
+    return Group(Text.assemble((job.name, "bold"), "  ", state_text(job.state)), _grid(_job_facts(run, job)))
+
+
+Facts = list[tuple[str, str | None]]
+
+
+def _grid(facts: Facts) -> Table:
+    """Return a table of what there is to tell; what is None is left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in facts:
+        if text:
+            table.add_row(name, Text(text))
+    return table
+
+
+def _run_facts(found: FoundRun, jobs: Sequence[Job]) -> Facts:
+    run = found.run
+    file = [run.pipeline_file, run.pipeline_version and f"version {run.pipeline_version}"]
+    trigger = {name: detail for name, detail in run.trigger.items() if name != "type" and detail is not None}
+    return [
+        ("Run", run.run_id),
+        ("Pipeline", " ".join([run.pipeline or "(none named)", *(f"({text})" for text in file if text)])),
+        ("State", _state_of(found)),
+        ("Why", ": ".join(filter(None, [run.error, run.cause]))),
+        ("Stopping", run.stopping if run.stopping != run.cause else None),
+        ("Started", moment(run.started_at)),
+        ("Ended", moment(run.ended_at) if run.ended_at else None),
+        ("Duration", duration(found.seconds)),
+        ("Deadline", moment(run.deadline) if run.deadline else None),
+        ("Trigger", str(run.trigger.get("type", "execution"))),
+        *((f"  {name}", value(detail)) for name, detail in trigger.items()),
+        *((f"Parameter {name}", value(detail)) for name, detail in run.parameters.items()),
+        ("Repair of", run.repair_of),
+        ("Repaired by", run.repaired_by),
+        ("Application", f"{run.application_id} ({run.lifecycle})" if run.application_id else None),
+        ("Output", f"{run.output}/" if run.output else None),
+        ("Resources", _resources(_used_by(jobs), "billed, all jobs")),
+        ("Execution", run.execution_arn),
+    ]
+
+
+def _state_of(found: FoundRun) -> str:
+    state = found.run.state
+    if not found.recorded:
+        return f"{state} as Step Functions says; the run record does not know this run"
+    if not found.run.ended and found.execution_status not in {None, "RUNNING"}:
+        return f"{state}; its execution is {found.execution_status}, clean_up has not recorded the end yet"
+    return state
+
+
+def _job_facts(run: Run, job: Job) -> Facts:
+    phases = seconds_by_phase(spans(job, datetime.fromisoformat(run.started_at), datetime.now(UTC)))
+    upstream = listing(sorted({*job.upstream, *job.after}))
+    return [
+        ("Why", job.state_details),
+        ("For", ", ".join(f"{name} = {value(bound)}" for name, bound in job.item.items())),
+        ("Done by", job.reused_from),
+        ("Waits for", listing(job.waiting_for) if not job.ended else None),
+        ("After", upstream if job.run_if == "ALL_SUCCESS" else f"{upstream} (runs if {job.run_if})"),
+        ("Times", ", ".join(f"{phase.name.lower()} {duration(seconds)}" for phase, seconds in phases.items())),
+        *((f"Attempt {attempt['attempt']}", _attempt(attempt)) for attempt in job.attempt_history),
+        ("Resources", _resources(job.resources, "billed")),
+        ("Job run", f"{job.job_run_id} of application {job.application_id}" if job.job_run_id else None),
+        ("Logs", job.log_location),
+        ("Output document", job.output_uri if job.succeeded else None),
+    ]
+
+
+def _attempt(attempt: dict[str, Any]) -> str:
+    billed = {name: attempt[field] for name, field in _ATTEMPT_FIELDS.items() if attempt.get(field)}
+    times = f"{moment(attempt.get('startedAt'))} to {moment(attempt.get('endedAt'))}"
+    facts = [str(attempt.get("state")), times, _resources(billed, "billed"), reason(attempt.get("reason"))]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _used_by(jobs: Sequence[Job]) -> dict[str, float]:
+    """Add up what EMR bills for the jobs of a run; what an earlier run did was billed there."""
+    used: Counter[str] = Counter()
+    for job in jobs:
+        used.update({} if job.reused_from else job.resources)
+    return dict(used)
+
+
+def _resources(used: dict[str, float], note: str) -> str:
+    amounts = ", ".join(f"{used[name]:.3g} {unit}" for name, unit in _RESOURCES.items() if name in used)
+    return f"{amounts} ({note})" if amounts else ""
