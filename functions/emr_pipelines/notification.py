@@ -3,9 +3,11 @@
 import re
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from emr_pipelines.errors import Problem
 from emr_pipelines.run import SUCCEEDED, Job, Run
 
 _WIDTH = 72
@@ -35,12 +37,24 @@ def run_ended(run: Run, jobs: list[Job]) -> Notification:
     return Notification(_subject(run), body, attributes)
 
 
+def file_rejected(detail: dict[str, Any]) -> Notification:
+    """Tell people why a pipeline file was not registered, by the detail of the event that says so."""
+    problems = [Problem(**problem) for problem in detail["problems"]]
+    body = _ENVIRONMENT.get_template("pipeline_rejected.txt.j2").render(detail=detail, problems=problems)
+    subject = _one_line(f"{detail['file']} was not registered: {problems[0]}")
+    return Notification(subject, body, {"pipeline": detail["pipeline"] or "unknown", "state": "REJECTED"})
+
+
 def _subject(run: Run) -> str:
     words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
     if run.cause:
         subject += ": " + _EMR_PREAMBLE.sub("", " ".join(run.cause.split()))
-    subject = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in subject)
+    return _one_line(subject)
+
+
+def _one_line(text: str) -> str:
+    subject = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
     return subject if len(subject) < _SUBJECT_LIMIT else subject[: _SUBJECT_LIMIT - 4] + "..."
 
 

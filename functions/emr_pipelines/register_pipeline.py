@@ -1,10 +1,10 @@
 """A pipeline file was uploaded or deleted: what the bucket now holds becomes what is live.
 
 S3's events come twice, late, out of order and at the same time. So an event only says which pipeline to look at, and
-after every change the bucket is looked at again: whoever writes last has seen the last file.
+after every change bucket and registry are looked at again: whoever writes last has seen the last of both.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from emr_pipelines.definition import Definition
 from emr_pipelines.domain_event import pipeline_file_rejected, pipeline_registered, pipeline_retired
@@ -33,22 +33,19 @@ def register_pipeline(
 
     A bad file changes nothing: what was live stays live, and the file is reported, once.
     """
-    found = bucket.files_of(name)
+    found, registered = bucket.files_of(name), registry.find(name)
     while True:
-        registered = registry.find(name)
-        chosen = _choose(name, found, registered, rules)
-        live = chosen.live
-        if live is None and registered and registered.file in [file.key for file in found.files]:
-            live = registry.get(name)  # an earlier version of the file
-        if live:
-            _make_live(live, registered, registry=registry, schedules=schedules, rules=rules, events=events)
+        result = _choose(name, found, registered, rules)
+        if result.live is None and registered and registered.file in [file.key for file in found.files]:
+            result = replace(result, live=registry.get(name))  # an earlier version of the file
+        if result.live:
+            _make_live(result.live, registered, registry=registry, schedules=schedules, rules=rules, events=events)
         else:
             _retire(name, registered, registry=registry, schedules=schedules, rules=rules, events=events)
-        _report(name, found, chosen.rejected, bucket=bucket, events=events)
-        seen = bucket.files_of(name)
-        if seen.files == found.files:
-            return Registration(live, chosen.rejected)
-        found = seen
+        _report(name, found, result.rejected, bucket=bucket, events=events)
+        files_before, found, registered = found.files, bucket.files_of(name), registry.find(name)
+        if found.files == files_before and _is_registered(result.live, registered):
+            return result
 
 
 def _choose(name: str, found: PipelineFiles, registered: Registered | None, rules: EventRules) -> Registration:
@@ -86,7 +83,7 @@ def _make_live(
     registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
 ) -> None:  # fmt: skip
     """Store the definition first, so that whatever its triggers start knows it."""
-    is_new = registered is None or (registered.file, registered.version) != (definition.file, definition.version)
+    is_new = not _is_registered(definition, registered)
     if is_new:
         registry.put(definition)
     # Also when nothing is new: an earlier attempt may have died here, or written what was already old.
@@ -106,6 +103,12 @@ def _retire(
     if registered:
         events.publish(pipeline_retired(name, registered.file, registered.version))
     registry.remove(name)
+
+
+def _is_registered(definition: Definition | None, registered: Registered | None) -> bool:
+    if definition is None or registered is None:
+        return definition is registered
+    return (definition.file, definition.version) == (registered.file, registered.version)
 
 
 def _report(

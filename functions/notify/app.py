@@ -30,13 +30,13 @@ _sent = DynamoDBPersistenceLayer(
 
 
 @idempotent_function(data_keyword_argument="detail", config=_once, persistence_store=_sent)  # type: ignore[untyped-decorator]
-def _notify_once(*, detail: dict[str, Any]) -> bool:
-    return notify(detail, record=record, topic=topic)
+def _notify_once(*, detail_type: str, detail: dict[str, Any]) -> bool:
+    return notify(detail_type, detail, record=record, topic=topic)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Handle one domain event; an event that comes again sends nothing."""
     _once.register_lambda_context(context)
-    sent = _notify_once(detail=event["detail"])
+    sent = _notify_once(detail_type=event["detail-type"], detail=event["detail"])
     logger.info("Notified", event=event["detail-type"], id=event["detail"]["id"], sent=sent)

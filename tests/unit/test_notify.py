@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from emr_pipelines.domain_event import pipeline_file_rejected
+from emr_pipelines.errors import InvalidPipelineError, Problem
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.notification import run_ended
+from emr_pipelines.notification import file_rejected, run_ended
 from emr_pipelines.run import Job, Run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,26 @@ def test_run_ended_says_which_job_failed_why_and_where_the_log_is() -> None:
     assert "process                  FAILED         50.0 s" in body
     assert "Duration   1 min 5 s" in body
     assert "Result" not in body
+
+
+def test_notify_says_what_is_wrong_once_when_a_pipeline_file_is_rejected(invoke: Invoke, topic: FakeTopic) -> None:
+    for _ in range(2):
+        invoke("notify", "pipeline_file_rejected")
+
+    ((subject, body, attributes),) = topic.sent
+    assert subject == "pipelines/salaries.yaml was not registered: line 2: jobs: Input should be a valid list"
+    assert body.startswith(
+        "What is wrong\n  line 2: jobs: Input should be a valid list\n  application: is missing\n\nFile "
+    )
+    assert attributes == {"pipeline": "salaries", "state": "REJECTED"}
+
+
+def test_file_rejected_says_how_much_it_leaves_out_when_there_are_many_problems() -> None:
+    error = InvalidPipelineError("pipelines/a.yaml", [Problem(f"jobs[{index}]", "is bad") for index in range(120)])
+
+    body = file_rejected(pipeline_file_rejected("a", "v1", error).detail).body
+
+    assert "jobs[99]: is bad\n  ... and 20 more\n" in body
 
 
 @pytest.mark.parametrize("run_input", [None, [1], {"trigger": 1, "parameters": [2]}, {"trigger": {"uri": "s3://b/k"}}])
