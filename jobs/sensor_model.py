@@ -46,15 +46,17 @@ def score(model: PipelineModel, readings: DataFrame) -> DataFrame:
 
 def describe(scored: DataFrame, anomaly_distance: float) -> dict[str, Any]:
     """Sum up how well the clusters fit."""
-    sizes = scored.groupBy("cluster").count().orderBy("cluster").collect()
-    wssse, anomalies = scored.agg(
-        f.sum(f.col("distance") * f.col("distance")), f.count_if(f.col("distance") > anomaly_distance)
-    ).head()
+    clusters = scored.groupBy("cluster").agg(
+        f.count("*").alias("readings"),
+        f.sum(f.pow("distance", f.lit(2))).alias("squares"),
+        f.count_if(f.col("distance") > anomaly_distance).alias("anomalies"),
+    )
+    found = clusters.orderBy("cluster").collect()
     return {
-        "readings": sum(row["count"] for row in sizes),
-        "clusterSizes": {str(row["cluster"]): row["count"] for row in sizes},
-        "wssse": wssse,
-        "anomalies": anomalies,
+        "readings": sum(row["readings"] for row in found),
+        "clusterSizes": {str(row["cluster"]): row["readings"] for row in found},
+        "wssse": sum(row["squares"] for row in found),
+        "anomalies": sum(row["anomalies"] for row in found),
     }
 
 
@@ -76,9 +78,9 @@ def main() -> None:
     report |= {"modelUri": model_uri, **describe(scored, arguments.anomaly_distance)}
     anomalies = scored.where(f.col("distance") > arguments.anomaly_distance).orderBy(f.desc("distance"))
     anomalies.coalesce(1).write.csv(f"{arguments.output}/anomalies", mode="overwrite", header=True)
-    lines = [f"{name}: {value}" for name, value in report.items()]
-    spark.range(1).select(f.lit("\n".join(lines))).write.mode("overwrite").text(f"{arguments.output}/report")
-    print("\n".join(lines))
+    text = json.dumps(report, indent=2)
+    spark.range(1).select(f.lit(text)).coalesce(1).write.mode("overwrite").text(f"{arguments.output}/report")
+    print(text)
     if arguments.output_document:
         leave_document(arguments.output_document, report)
     spark.stop()

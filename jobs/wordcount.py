@@ -33,18 +33,18 @@ def split(spark: SparkSession, arguments: argparse.Namespace) -> dict[str, Any]:
 def count(spark: SparkSession, arguments: argparse.Namespace) -> dict[str, Any]:
     """Count the words of one part; a part that got no line has none."""
     lines = spark.read.schema("value string, part string").text(arguments.input).where(f.col("part") == arguments.part)
-    counts = count_words(lines).cache()
-    counts.write.mode("overwrite").parquet(f"{arguments.output}/part={arguments.part}")
-    return {"words": total(counts)}
+    output = f"{arguments.output}/part={arguments.part}"
+    count_words(lines).write.mode("overwrite").parquet(output)
+    return {"words": total(spark.read.parquet(output))}
 
 
 def merge(spark: SparkSession, arguments: argparse.Namespace) -> dict[str, Any]:
     """Add up the counts of all parts into one CSV file, the most common word first."""
     parts = spark.read.parquet(arguments.input)
-    words = parts.groupBy("word").agg(f.sum("count").alias("count")).orderBy(f.desc("count"), "word").cache()
-    found = total(words)
+    found = total(parts)
     if arguments.expected_words not in {None, found}:
         raise ValueError(f"{arguments.input} has {found} words, but {arguments.expected_words} were counted")
+    words = parts.groupBy("word").agg(f.sum("count").alias("count")).orderBy(f.desc("count"), "word")
     words.coalesce(1).write.csv(arguments.output, mode="overwrite", header=True)
     most_common = {row["word"]: row["count"] for row in words.head(_MOST_COMMON)}
     return {"words": found, "distinctWords": words.count(), "mostCommon": most_common}
