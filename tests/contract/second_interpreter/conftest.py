@@ -1,11 +1,11 @@
-"""Both state machines in moto's interpreter, for each test anew."""
+"""The state machines in moto's interpreter, for each test anew."""
 
 from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
 
-from tests.contract.second_interpreter.interpreter import Interpreter, Returns, Succeeds
+from tests.contract.second_interpreter.interpreter import Interpreter, Returns, Succeeds, plan_of
 from tests.contract.second_interpreter.moto_gaps import fill_gaps
 
 
@@ -18,13 +18,15 @@ def _complete_moto() -> Iterator[None]:
 
 @pytest.fixture
 def interpreter(_complete_moto: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
-    """Both state machines, and functions with which a run of the job `process` succeeds."""
+    """The state machines, and functions with which a run of the job `process` succeeds."""
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield Interpreter(
             {
-                "plan_run": [Returns({"runId": "salaries-1", "jobs": ["process"]})],
+                "plan_run": [plan_of("process")],
                 "launch_application": [Succeeds({"applicationId": "app1"})],
                 "add_job_run": [Succeeds({"state": "SUCCESS"})],
+                "wait_for_slot": [Succeeds({"runId": "salaries-1"})],
+                "wait_for_upstream": [Succeeds({"job": "process"})],
                 "check_status": [Succeeds({"state": "SUCCESS"})],
                 "clean_up": [Returns({"state": "SUCCEEDED", "error": "", "cause": ""})],
             },

@@ -1,4 +1,4 @@
-"""Runs both state machines in moto's interpreter, with functions that do what the test says."""
+"""Runs the state machines in moto's interpreter, with functions that do what the test says."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from tests.contract.cloud import ACCOUNT, REGION, function_folder, lambda_functions, resources, state_machines
 
-PIPELINE, JOB_RUN = "PipelineStateMachine", "JobRunStateMachine"
+PIPELINE, JOB_GROUP, JOB_RUN = "PipelineStateMachine", "JobGroupStateMachine", "JobRunStateMachine"
 RUN_ID = "salaries-1"
 _DEADLINE_SECONDS = 30
 _ROLE = f"arn:aws:iam::{ACCOUNT}:role/states"
@@ -64,6 +64,12 @@ class Fails:
 Behaviour = Returns | Raises | IsRefused | Succeeds | Fails
 
 
+def plan_of(*jobs: str, group: int = 1, ends_at: float | None = None) -> Returns:
+    """Let Plan Run find these jobs, in groups of some size."""
+    groups = [list(jobs[start : start + group]) for start in range(0, len(jobs), group)]
+    return Returns({"runId": RUN_ID, "jobs": groups, "endsAt": ends_at})
+
+
 @dataclass(frozen=True)
 class Execution:
     """How an execution went; `path` has the states in the order in which they were entered."""
@@ -76,7 +82,7 @@ class Execution:
 
 
 class Interpreter:
-    """Both state machines, and the functions that they call.
+    """The state machines, and the functions that they call.
 
     `functions` says what each call of a function does: under `add_job_run/<job>` for one job, under `add_job_run`
     for all others. The last behaviour lasts.
@@ -87,7 +93,7 @@ class Interpreter:
         self._calls: list[tuple[str, dict[str, Any]]] = []
         self._states = boto3.client("stepfunctions", region_name=REGION)
         self._arns: dict[str, str] = {}
-        for name in (JOB_RUN, PIPELINE):  # the outer one names the inner one
+        for name in (JOB_RUN, JOB_GROUP, PIPELINE):  # the outer ones name the inner ones
             created = self._states.create_state_machine(
                 name=name, definition=_definition(name, self._arns), roleArn=_ROLE
             )
@@ -105,9 +111,11 @@ class Interpreter:
 
     def job_runs(self) -> dict[str, Execution]:
         """Return the executions of the inner machine by job."""
-        listed = self._states.list_executions(stateMachineArn=self._arns[JOB_RUN])["executions"]
-        executions = [self._execution(execution["executionArn"]) for execution in listed]
-        return {execution.input["job"]: execution for execution in executions}
+        return {execution.input["job"]: execution for execution in self._executions(JOB_RUN)}
+
+    def job_groups(self) -> list[list[str]]:
+        """Return the jobs of each execution of the machine for groups."""
+        return sorted(execution.input["jobs"] for execution in self._executions(JOB_GROUP))
 
     def calls_of(self, function: str) -> list[dict[str, Any]]:
         """Return the payloads that a function was called with."""
@@ -121,6 +129,10 @@ class Interpreter:
         worker.join(_DEADLINE_SECONDS)
         assert not worker.is_alive(), f"the execution did not end in {_DEADLINE_SECONDS} s"
         return self._execution(started["executionArn"])
+
+    def _executions(self, state_machine: str) -> list[Execution]:
+        listed = self._states.list_executions(stateMachineArn=self._arns[state_machine])["executions"]
+        return [self._execution(execution["executionArn"]) for execution in listed]
 
     def _execution(self, arn: str) -> Execution:
         described = self._states.describe_execution(executionArn=arn)

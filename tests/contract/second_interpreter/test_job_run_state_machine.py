@@ -124,3 +124,39 @@ def test_job_run_asks_again_when_emr_throttles_the_question(interpreter: Interpr
 
     assert execution.path == ["Add Job Run", "Check Status"]
     assert len(interpreter.calls_of("check_status")) == 2
+
+
+def test_job_run_waits_for_other_jobs_when_it_is_too_early(interpreter: Interpreter) -> None:
+    interpreter.functions |= {
+        "add_job_run": [Fails("UpstreamPendingError", "waits for a"), Succeeds({"state": "SUCCESS"})],
+        "wait_for_upstream": [NO_NEWS, Succeeds({"job": "process"})],
+    }
+
+    execution = interpreter.run_job()
+
+    assert execution.status == "SUCCEEDED"
+    assert execution.path == ["Add Job Run", "Wait For Upstream", "Wait For Upstream", "Add Job Run"]
+    waited, _ = interpreter.calls_of("wait_for_upstream")
+    assert waited.keys() == {"runId", "job", "executionArn", "taskToken"}
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_job_run_ends_well_when_the_job_is_skipped(interpreter: Interpreter, waits: bool) -> None:
+    skipped = Fails("JobSkippedError", "Not every upstream job succeeded.")
+    interpreter.functions["add_job_run"] = [Fails("UpstreamPendingError", "waits") if waits else skipped]
+    interpreter.functions["wait_for_upstream"] = [skipped]
+
+    execution = interpreter.run_job()
+
+    assert execution.status == "SUCCEEDED"
+    assert execution.path == ["Add Job Run", *(["Wait For Upstream"] if waits else []), "Job Skipped"]
+
+
+@pytest.mark.parametrize("error", ["JobCancelledError", "JobFailedError", "KeyError"])
+def test_job_run_fails_when_it_ends_while_it_waits(interpreter: Interpreter, error: str) -> None:
+    interpreter.functions["add_job_run"] = [Fails("UpstreamPendingError", "waits")]
+    interpreter.functions["wait_for_upstream"] = [Fails(error, "no")]
+
+    execution = interpreter.run_job()
+
+    assert (execution.status, execution.error) == ("FAILED", error)

@@ -11,6 +11,7 @@ from tests.contract.second_interpreter.interpreter import (
     Raises,
     Returns,
     Succeeds,
+    plan_of,
 )
 
 NO_NEWS = Returns()
@@ -48,7 +49,7 @@ def test_run_hands_its_name_and_input_to_the_functions_when_it_was_started_by_ha
 @pytest.mark.parametrize("jobs", [1, 8])
 def test_run_stays_in_the_bounds_of_state_transitions_when_it_succeeds(interpreter: Interpreter, jobs: int) -> None:
     names = [f"job{number}" for number in range(jobs)]
-    interpreter.functions["plan_run"] = [Returns({"runId": "salaries-1", "jobs": names})]
+    interpreter.functions["plan_run"] = [plan_of(*names)]
 
     execution = interpreter.run_pipeline()
 
@@ -125,7 +126,7 @@ def test_run_cleans_up_when_the_application_never_starts(interpreter: Interprete
 
 def test_run_finishes_the_other_jobs_when_one_fails(interpreter: Interpreter) -> None:
     interpreter.functions |= {
-        "plan_run": [Returns({"runId": "salaries-1", "jobs": ["a", "b", "c"]})],
+        "plan_run": [plan_of("a", "b", "c")],
         "add_job_run/b": [Fails("JobFailedError", "Job b: ExitCode: 1.")],
         "add_job_run/c": [NO_NEWS],
         "clean_up": [failed("JobFailedError", "Job b: ExitCode: 1.")],
@@ -147,7 +148,7 @@ def test_run_finishes_the_other_jobs_when_one_fails(interpreter: Interpreter) ->
 
 
 def test_run_goes_straight_to_clean_up_when_there_is_nothing_to_run(interpreter: Interpreter) -> None:
-    interpreter.functions["plan_run"] = [Returns({"runId": "salaries-1", "jobs": []})]
+    interpreter.functions["plan_run"] = [plan_of()]
 
     assert interpreter.run_pipeline().path == [state for state in SUCCESS if state != "Run Job"]
 
@@ -169,3 +170,65 @@ def test_run_fails_when_clean_up_does_not_find_success(interpreter: Interpreter,
 
     assert execution.path == [*RUN_JOBS, *VERDICT, "Run Failed"]
     assert execution.status == "FAILED"
+
+
+def test_run_starts_every_job_when_there_are_more_than_one_map_runs_at_the_same_time(interpreter: Interpreter) -> None:
+    names = [f"job{number}" for number in range(5)]
+    interpreter.functions |= {"plan_run": [plan_of(*names, group=3)], "add_job_run/job1": [Fails("JobFailedError")]}
+
+    execution = interpreter.run_pipeline()
+
+    assert execution.path == [
+        "Plan Run",
+        "Launch Application",
+        "Run Jobs",
+        "Run Job",
+        "Run Job",
+        *VERDICT,
+        "Run Succeeded",
+    ]
+    assert interpreter.job_groups() == [["job0", "job1", "job2"], ["job3", "job4"]]
+    assert {name: job.status for name, job in interpreter.job_runs().items()} == {
+        name: "FAILED" if name == "job1" else "SUCCEEDED" for name in names
+    }
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_run_goes_on_to_clean_up_when_its_time_is_over(interpreter: Interpreter, group: int) -> None:
+    interpreter.functions |= {
+        "plan_run": [plan_of("a", "b", group=group, ends_at=1.0)],
+        "launch_application": [Succeeds({"applicationId": "app1"})],
+        "add_job_run": [NO_NEWS],
+        "check_status": [NO_NEWS],
+        "clean_up": [Returns({"state": "TIMED_OUT", "error": "RunTimedOutError", "cause": "late"})],
+    }
+
+    execution = interpreter.run_pipeline()
+
+    assert (execution.status, execution.error) == ("FAILED", "RunTimedOutError")
+    assert "Let Siblings Finish" in execution.path
+
+
+def test_run_waits_for_its_turn_when_the_pipeline_has_no_free_slot(interpreter: Interpreter) -> None:
+    interpreter.functions |= {
+        "launch_application": [Fails("RunQueuedError", "full"), Succeeds({"applicationId": "app1"})],
+        "wait_for_slot": [NO_NEWS, Succeeds({"runId": "salaries-1"})],
+    }
+
+    execution = interpreter.run_pipeline()
+
+    waiting = ["Launch Application", "Wait For Slot", "Wait For Slot", "Launch Application"]
+    assert execution.path == ["Plan Run", *waiting, *SUCCESS[2:]]
+
+
+def test_run_ends_well_but_runs_nothing_when_it_is_skipped(interpreter: Interpreter) -> None:
+    interpreter.functions |= {
+        "launch_application": [Fails("RunSkippedError", "full")],
+        "clean_up": [Returns({"state": "SKIPPED", "error": "RunSkippedError", "cause": "full"})],
+    }
+
+    execution = interpreter.run_pipeline()
+
+    assert execution.path == ["Plan Run", "Launch Application", *VERDICT, "Run Skipped"]
+    assert execution.status == "SUCCEEDED"
+    assert not interpreter.calls_of("add_job_run")
