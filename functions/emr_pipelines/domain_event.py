@@ -70,7 +70,8 @@ def pipeline_run_ended(run: Run) -> DomainEvent:
         "state": run.state,
         "error": run.error,
         "reason": run.cause,
-        "trigger": run.trigger,
+        # Without the event that started the run: events in events would grow with every pipeline of a chain.
+        "trigger": {name: value for name, value in run.trigger.items() if name != "event"},
         "chain": chain_to(run),
         "durationSeconds": run.duration_seconds,
         "output": run.output,

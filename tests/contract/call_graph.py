@@ -17,7 +17,7 @@ _GATEWAYS = "emr_pipelines.gateways."
 # What boto3 adds to the operations themselves.
 _CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem"}}
 _IAM_PREFIXES = {"stepfunctions": "states"}
-_IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
+_IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "dynamodb:TransactWriteItems": "dynamodb:PutItem"}
 
 
 class Module:

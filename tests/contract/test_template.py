@@ -153,6 +153,7 @@ class TestAsynchronousEdges:
         watched = {
             alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm
             for alarm in resources("AWS::CloudWatch::Alarm").values()
+            if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
         }
 
         assert watched.keys() == queues

@@ -94,15 +94,15 @@ class Table:
             }
             for key, values in items
         ]
-        try:
-            self._table.meta.client.transact_write_items(TransactItems=puts)
-        except ClientError as error:
-            reasons = {reason["Code"] for reason in error.response.get("CancellationReasons", [])}
-            if "ConditionalCheckFailed" in reasons:
-                return False
-            if reasons:  # another write to the same items, or throttling
-                raise TransientError(str(error)) from error
-            with translated_errors():
+        with translated_errors():
+            try:
+                self._table.meta.client.transact_write_items(TransactItems=puts)
+            except ClientError as error:
+                reasons = {reason["Code"] for reason in error.response.get("CancellationReasons", [])}
+                if "ConditionalCheckFailed" in reasons:
+                    return False
+                if reasons:  # another write to the same items, or throttling
+                    raise TransientError(str(error)) from error
                 raise
         return True
 
