@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,7 @@ from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogStores
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
+from emrp.local.patches.anchors import when_first_asked
 from emrp.local.spark import WarmDrivers, start_driver
 
 SERVICE = "emr-serverless"
@@ -60,7 +61,7 @@ def install() -> None:
     _register(Api(_service, authorize if iam.is_enforced() else None))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
     cloudformation.check_anchors()
-    _when_first_asked("cloudformation", partial(cloudformation.install, client))
+    when_first_asked(app.SERVICE_HANDLERS, "cloudformation", partial(cloudformation.install, client))
     stepfunctions.install(client, _watchers)
 
 
@@ -83,18 +84,6 @@ def _register(api: Api) -> None:
     app.SERVICE_HANDLERS[SERVICE] = app._lazy_handler(_MODULE)
     app._state_map[_MODULE] = _MODULE
     router.SERVICE_PATTERNS[SERVICE] = {"host_patterns": [r"emr-serverless\."], "credential_scope": SERVICE}
-
-
-def _when_first_asked(service: str, install_in_it: Callable[[], None]) -> None:
-    """Change a service when its first request comes, since ministack imports it only then."""
-    handler = app.SERVICE_HANDLERS[service]
-
-    async def install_and_handle(*request: Any) -> Any:  # noqa: ANN401 -- ministack's
-        app.SERVICE_HANDLERS[service] = handler
-        install_in_it()
-        return await handler(*request)
-
-    app.SERVICE_HANDLERS[service] = install_and_handle
 
 
 def _publish_soon(application: Application, detail_type: str, detail: Detail, resources: list[str]) -> None:

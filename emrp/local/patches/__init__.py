@@ -5,6 +5,7 @@ from emrp.local.patches import (
     eventbridge,
     lambda_svc,
     s3,
+    scheduler,
     sns,
     stepfunctions_branches,
     stepfunctions_definition,
@@ -21,6 +22,7 @@ def install(inbox: Inbox) -> None:
     lambda_svc.install()
     s3.install()
     eventbridge.install()
+    scheduler.install()
     stepfunctions_definition.install()
     stepfunctions_start.install()
     stepfunctions_execution.install()

@@ -9,7 +9,7 @@ import inspect
 import linecache
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from importlib import resources
 from types import ModuleType
 from typing import Any
@@ -60,6 +60,18 @@ def require_names(path: str, *names: str) -> None:
     for name in names:
         if not re.search(rf"^{name}\b.*=", source, re.MULTILINE):
             raise AnchorError(_complaint(f"{path}: {name}", "it does not exist"))
+
+
+def when_first_asked(handlers: MutableMapping[str, Any], service: str, install_in_it: Callable[[], None]) -> None:
+    """Change a service when its first request comes, since ministack imports it only then."""
+    handler = handlers[service]
+
+    async def install_and_handle(*request: Any) -> Any:  # noqa: ANN401 -- ministack's
+        handlers[service] = handler
+        install_in_it()
+        return await handler(*request)
+
+    handlers[service] = install_and_handle
 
 
 def changed_text(label: str, text: str, *changes: tuple[str, str]) -> str:
