@@ -1,133 +1,65 @@
-"""The pipeline file: what is ours in it, checked by pydantic; what is AWS's, by botocore's service model."""
+"""A pipeline file becomes a Definition: every check that needs no run is made here, before anything is registered."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
+from emr_pipelines.definition import INLINE, Definition
 from emr_pipelines.errors import InvalidPipelineError, Problem
+from emr_pipelines.hints import did_you_mean
+from emr_pipelines.pipeline_checks import check
+from emr_pipelines.pipeline_model import Pipeline, field_names
 from emr_pipelines.yaml_document import YamlDocument, parse_yaml
 
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,47}$")]
 
+def check_pipeline(file: str, name: str | None, text: str, version: str = "") -> Definition:
+    """Read and check a pipeline file; raises InvalidPipelineError with every problem, its path and line.
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
-
-
-class UploadTrigger(_Model):
-    """Starts a run for each object that is created below a prefix."""
-
-    prefix: str = Field(min_length=1)
-    suffix: str = ""
-
-
-class Triggers(_Model):
-    """What starts a run of the pipeline, besides a person."""
-
-    uploads: list[UploadTrigger] = []
-
-
-class Application(_Model):
-    """The fields of EMR Serverless CreateApplication, plus how long the application lives."""
-
-    model_config = ConfigDict(extra="allow")
-
-    lifecycle: Literal["shared", "transient", "existing"] = "shared"
-    application_id: str | None = None
-
-    @model_validator(mode="after")
-    def _check_lifecycle(self) -> Self:
-        if self.lifecycle == "existing":
-            if not self.application_id:
-                raise ValueError('lifecycle "existing" needs applicationId')
-            if self.request:
-                raise ValueError(f'lifecycle "existing" takes no {", ".join(self.request)}')
-        elif self.application_id:
-            raise ValueError(f'applicationId goes with lifecycle "existing", not "{self.lifecycle}"')
-        return self
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """The CreateApplication request."""
-        return dict(self.model_extra or {})
-
-
-class JobDefinition(_Model):
-    """The fields of EMR Serverless StartJobRun; our `name` is the job's name in the pipeline."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: Name
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """The StartJobRun request."""
-        return dict(self.model_extra or {})
-
-
-class Notifications(_Model):
-    """Of which ends of a run people are told."""
-
-    on: list[Literal["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"]] = [
-        "FAILED",
-        "CANCELLED",
-        "TIMED_OUT",
-        "SUCCEEDED",
-    ]
-
-
-class Pipeline(_Model):
-    """A pipeline file."""
-
-    name: Name
-    triggers: Triggers = Triggers()
-    parameters: dict[str, Any] = {}
-    application: Application
-    jobs: list[JobDefinition] = Field(min_length=1)
-    notifications: Notifications = Notifications()
-
-    @model_validator(mode="after")
-    def _check_names(self) -> Self:
-        names = [job.name for job in self.jobs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"several jobs are named {', '.join(twice)}")
-        return self
-
-
-def load_pipeline(file: str, name: str, text: str) -> tuple[Pipeline, YamlDocument]:
-    """Read and check a pipeline file; raises InvalidPipelineError with every problem, its path and line."""
+    `name` is the name that the pipeline must have; None takes the one that the file gives it.
+    """
     document = parse_yaml(text)
-    problems = list(document.problems)
-    if not problems and not isinstance(document.data, dict):
-        problems.append(Problem("", "must be a mapping with name, application and jobs"))
-    if problems:
-        raise InvalidPipelineError(file, problems)
+    if document.problems:
+        raise InvalidPipelineError(file, document.problems)
+    return _definition(file, name, document, version)
+
+
+def check_definition(data: object) -> Definition:
+    """Check a definition that somebody has given as the input of an execution, like `check_pipeline`."""
+    return _definition(INLINE, None, YamlDocument(data, {}, ()), "")
+
+
+def _definition(file: str, name: str | None, document: YamlDocument, version: str) -> Definition:
+    data = document.data
+    if not isinstance(data, dict):
+        raise InvalidPipelineError(file, [Problem("", "must be a mapping with name, application and jobs")])
+    problems: list[Problem] = []
     try:
-        pipeline = Pipeline.model_validate(document.data)
+        pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        found = [Problem(_path(item["loc"]), _message(item)) for item in error.errors()]
-        raise InvalidPipelineError(file, located(document, found)) from error
-    if pipeline.name != name:
-        mismatch = Problem("name", f'must be "{name}", as the file is called, not "{pipeline.name}"')
-        raise InvalidPipelineError(file, located(document, [mismatch]))
-    return pipeline, document
+        pipeline = None
+        problems += [Problem(_path(item["loc"]), _message(item)) for item in error.errors(include_url=False)]
+    if name is not None and data.get("name") != name:
+        problems.append(Problem("name", f'must be "{name}", as the file is called, not "{data.get("name")}"'))
+    problems += check(data)
+    if pipeline is None or problems:
+        located = {Problem(found.path, found.message, document.line_of(found.path)): None for found in problems}
+        raise InvalidPipelineError(file, sorted(located, key=lambda found: found.line or 0))
+    complete = pipeline.model_dump(by_alias=True, mode="json")
+    # A declaration without a default is not one whose default is null.
+    complete["parameters"] = data.get("parameters", {})
+    return Definition(name=pipeline.name, file=file, version=version, data=complete, lines=document.lines)
 
 
-def located(document: YamlDocument, problems: list[Problem]) -> list[Problem]:
-    """Give each problem the line that it stands on."""
-    return [Problem(problem.path, problem.message, document.line_of(problem.path)) for problem in problems]
+def _path(location: Sequence[int | str]) -> str:
+    """Write where pydantic has found something; its `(job)` and the like are the choices that it has made."""
+    parts = [part for part in location if not str(part).startswith("(") and part != "[key]"]
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.removeprefix(".")
-
-
-def _message(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    if error["type"] == "extra_forbidden":
-        return "is not a field of a pipeline file"
-    if error["type"] == "missing":
+def _message(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    if item["type"] == "extra_forbidden":
+        return f"is not a field of a pipeline file; {did_you_mean(str(item['loc'][-1]), field_names())}"
+    if item["type"] == "missing":
         return "is missing"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -1,99 +1,212 @@
-"""A pipeline, parameters and a trigger become the jobs of one run: pure, so `emrp plan` shows the same."""
+"""A definition, parameters and a trigger become the jobs of one run: pure, so `emrp plan` shows the same."""
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from emr_pipelines.clock import iso_time
+from emr_pipelines.definition import Definition
 from emr_pipelines.errors import InvalidPipelineError, Problem
-from emr_pipelines.gateways.pipeline_bucket import StoredFile
-from emr_pipelines.pipeline import JobDefinition, Pipeline, load_pipeline, located
+from emr_pipelines.expansion import Node, expand
+from emr_pipelines.graph import reversed_graph
+from emr_pipelines.job_state import JobState
+from emr_pipelines.parameters import parameters_of, resolve
 from emr_pipelines.run import Job, Run
-from emr_pipelines.service_model import check_request, input_shape
+from emr_pipelines.service_model import CREATE_APPLICATION, START_JOB_RUN, Operation, check_request
 from emr_pipelines.stack import Stack
-from emr_pipelines.templates import render
+from emr_pipelines.template_language import evaluate
+from emr_pipelines.templates import Rendered, render
 
-# Filled in by the functions when they call EMR, never by a pipeline file.
-_OURS = {"clientToken": "x", "applicationId": "x"}
+# What of a definition is ours; everything else is AWS's request.
+OUR_APPLICATION_FIELDS = frozenset({"lifecycle", "applicationId"})
+OUR_JOB_FIELDS = frozenset({"name", "dependsOn", "runIf", "forEach", "maxConcurrency", "jobs"})
+
+MOST_JOBS = 1_000  # as many names as fit well into the payloads of the state machine
+MOST_DEPENDENCIES = 100_000
+
+Scope = Mapping[str, Any]
 
 
-def plan(run: Run, file: StoredFile, stack: Stack) -> tuple[Run, list[Job]]:
-    """Check a pipeline file and render it for a run; raises InvalidPipelineError with every problem."""
-    pipeline, document = load_pipeline(file.key, file.name, file.text)
-    problems = _unknown_parameters(pipeline, run.parameters)
-    parameters = {**pipeline.parameters, **run.parameters}
-    output = f"s3://{stack.bucket}/output/{run.pipeline}/{run.run_id}"
+def plan(run: Run, definition: Definition, stack: Stack) -> tuple[Run, list[Job]]:
+    """Render a definition for a run; raises InvalidPipelineError with every problem.
+
+    A run that has an origin (a repair) writes where that one has written.
+    """
+    problems: list[Problem] = []
+    parameters = resolve(parameters_of(definition.data), run.parameters, problems)
+    _raise_any(problems, definition)  # each template would complain about the same parameter
+    origin = run.origin or run.run_id
+    output = f"s3://{stack.bucket}/output/{definition.name}/{origin}"
+    run = replace(run, pipeline=definition.name, parameters=parameters, origin=origin, output=output)
     scope = {
         "trigger": run.trigger,
         "parameters": parameters,
-        "run": {"id": run.run_id, "output": output},
+        "run": {"id": origin, "output": output},
         "stack": {"name": stack.name, "bucket": stack.bucket},
     }
-    application = {}
-    if pipeline.application.lifecycle != "existing":
-        application = render(pipeline.application.request, scope, "application", problems)
-        application = _application_request(application, run, stack, pipeline.application.lifecycle)
-        shape = input_shape("emr-serverless", "CreateApplication")
-        problems += check_request(shape, {**application, "clientToken": "x"}, "application")
-    jobs = []
-    for position, definition in enumerate(pipeline.jobs):
-        path = f"jobs[{position}]"
-        request = render(definition.request, {**scope, "job": {"name": definition.name}}, path, problems)
-        request = _job_run_request(request, definition, run, stack)
-        problems += check_request(input_shape("emr-serverless", "StartJobRun"), {**request, **_OURS}, path)
-        jobs.append(
-            Job(
-                run_id=run.run_id,
-                pipeline=run.pipeline,
-                name=definition.name,
-                position=position,
-                request=request,
-                log_uri=_log_uri(request),
-            )
+    run = _with_settings(run, definition, stack, scope, problems)
+    loops = _loops(definition.data["jobs"], scope, problems)
+    _raise_any(problems, definition)
+    nodes = expand(definition.data["jobs"], loops)
+    problems += _too_much(nodes)
+    _raise_any(problems, definition)
+    jobs = [_job(node, run, stack, scope, problems) for node in nodes]
+    _raise_any(problems, definition)
+    return run, _connected(jobs)
+
+
+def request_of(fields: Mapping[str, Any], ours: frozenset[str]) -> dict[str, Any]:
+    """Return what AWS gets of an application or a job in a definition."""
+    return {name: value for name, value in fields.items() if name not in ours}
+
+
+def _with_settings(run: Run, definition: Definition, stack: Stack, scope: Scope, problems: list[Problem]) -> Run:
+    data = definition.data
+    application, timeout = data["application"], data["timeoutMinutes"]
+    lifecycle = application["lifecycle"]
+    request: dict[str, Any] = {}
+    if lifecycle != "existing":
+        asked = request_of(application, OUR_APPLICATION_FIELDS)
+        rendered = render(asked, CREATE_APPLICATION, scope, "application", problems)
+        of_run = {"run": run.run_id} if lifecycle == "transient" else {}
+        request = with_tags(
+            {"name": f"emr-pipelines-{run.pipeline}", **rendered.request}, stack.tags(pipeline=run.pipeline, **of_run)
         )
-    if problems:
-        raise InvalidPipelineError(file.key, located(document, problems))
-    planned = replace(
+        problems += _check(CREATE_APPLICATION, request, "application", rendered)
+    deadline = datetime.fromisoformat(run.started_at) + timedelta(minutes=timeout) if timeout else None
+    return replace(
         run,
-        parameters=parameters,
-        pipeline_version=file.version,
-        application=application,
-        lifecycle=pipeline.application.lifecycle,
-        application_id=pipeline.application.application_id,
-        output=output,
-        notify_on=list(pipeline.notifications.on),
+        pipeline_file=definition.file,
+        pipeline_version=definition.version,
+        application=request,
+        lifecycle=lifecycle,
+        application_id=application["applicationId"],
+        deadline=iso_time(deadline) if deadline else None,
+        fail_fast=data["failFast"],
+        concurrency=data["concurrency"] or {},
+        notify_on=list(data["notifications"]["on"]),
     )
-    return planned, jobs
 
 
-def _unknown_parameters(pipeline: Pipeline, given: dict[str, Any]) -> list[Problem]:
-    known = ", ".join(pipeline.parameters) or "none"
-    return [
-        Problem(f"parameters.{name}", f"is not a parameter of this pipeline; it has: {known}")
-        for name in given
-        if name not in pipeline.parameters
-    ]
+def _loops(jobs: Sequence[Mapping[str, Any]], scope: Scope, problems: list[Problem]) -> dict[str, list[Any]]:
+    """Return the values of each forEach."""
+    loops = {}
+    for index, job in enumerate(jobs):
+        for variable, values in (job["forEach"] or {}).items():
+            path = f"jobs[{index}].forEach.{variable}"
+            try:
+                loops[job["name"]] = _values(values, scope)
+            except ValueError as error:
+                problems.append(Problem(path, str(error)))
+    return loops
 
 
-def _application_request(request: dict[str, Any], run: Run, stack: Stack, lifecycle: str) -> dict[str, Any]:
-    of_run = {"run": run.run_id} if lifecycle == "transient" else {}
-    tags = stack.tags(pipeline=run.pipeline, **of_run)
-    return {"name": f"emr-pipelines-{run.pipeline}", **request, "tags": {**request.get("tags", {}), **tags}}
+def _values(values: Any, scope: Scope) -> list[Any]:  # noqa: ANN401 - a list or a template
+    if isinstance(values, list):
+        return [evaluate(value, scope) if isinstance(value, str) else value for value in values]
+    text = evaluate(values, scope)
+    try:
+        read = json.loads(text)
+    except ValueError:
+        read = text
+    if not isinstance(read, list):
+        raise ValueError(f"must give a list, not {text[:100]}")  # noqa: TRY004 - a problem of the file
+    return read
 
 
-def _job_run_request(request: dict[str, Any], definition: JobDefinition, run: Run, stack: Stack) -> dict[str, Any]:
-    tags = stack.tags(pipeline=run.pipeline, run=run.run_id, job=definition.name)
+def _job(node: Node, run: Run, stack: Stack, scope: Scope, problems: list[Problem]) -> Job:
+    job = Job(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        name=node.name,
+        definition=node.definition["name"],
+        position=node.position,
+        request={},
+        loop=node.loop,
+        item=node.item,
+        run_if=node.run_if,
+        upstream=list(node.upstream),
+        after=list(node.after),
+    )
+    if node.skipped:
+        return replace(job, state=JobState.SKIPPED, state_details=node.skipped, ended_at=run.started_at)
+    output_uri = f"{run.output}/_outputs/{node.name}.json"
+    of_job = {"job": {"name": node.name, "outputUri": output_uri}, "item": node.item}
+    found: list[Problem] = []
+    asked = request_of(node.definition, OUR_JOB_FIELDS)
+    rendered = render(asked, START_JOB_RUN, {**scope, **of_job}, node.path, found)
+    request = _job_run_request(rendered.request, job, stack)
+    found += _check(START_JOB_RUN, request, node.path, rendered)
+    problems += _once(found, node, {problem.path for problem in problems})
+    return replace(job, request=request, deferred=rendered.deferred, output_uri=output_uri, log_uri=_log_uri(request))
+
+
+def _job_run_request(request: dict[str, Any], job: Job, stack: Stack) -> dict[str, Any]:
     overrides = request.get("configurationOverrides", {})
     monitoring = overrides.get("monitoringConfiguration", {})
     logs = {"s3MonitoringConfiguration": {"logUri": f"s3://{stack.bucket}/logs/"}}
-    return {
+    request = {
         "executionRoleArn": stack.job_role_arn,
         **request,
-        "name": definition.name,
-        "tags": {**request.get("tags", {}), **tags},
+        "name": job.name,
         "configurationOverrides": {**overrides, "monitoringConfiguration": {**logs, **monitoring}},
     }
+    return with_tags(request, stack.tags(pipeline=job.pipeline, run=job.run_id, job=job.name))
+
+
+def with_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return a request with tags besides its own."""
+    return {**request, "tags": {**request.get("tags", {}), **tags}}
 
 
 def _log_uri(request: dict[str, Any]) -> str | None:
     monitoring = request["configurationOverrides"]["monitoringConfiguration"]
     uri: str | None = monitoring["s3MonitoringConfiguration"].get("logUri")
     return uri
+
+
+def _check(operation: Operation, request: Mapping[str, Any], path: str, rendered: Rendered) -> Iterator[Problem]:
+    return check_request(operation, request, path, [*rendered.deferred, *rendered.failed])
+
+
+def _once(found: list[Problem], node: Node, reported: set[str]) -> Iterator[Problem]:
+    """Yield the problems that no other iteration of a loop has, and say which iteration it is."""
+    for problem in found:
+        if problem.path not in reported:
+            where = f" (in {node.name}, where item is {json.dumps(node.item)})" if node.loop else ""
+            yield Problem(problem.path, problem.message + where)
+
+
+def _too_much(nodes: Sequence[Node]) -> Iterator[Problem]:
+    if len(nodes) > MOST_JOBS:
+        yield Problem(
+            "jobs", f"become {len(nodes)} job runs; a run can have {MOST_JOBS}, so start several runs instead"
+        )
+    dependencies = sum(len(node.upstream) + len(node.after) for node in nodes)
+    if dependencies > MOST_DEPENDENCIES:
+        yield Problem(
+            "jobs",
+            f"have {dependencies} dependencies; a run can have {MOST_DEPENDENCIES}: where all jobs of one loop depend "
+            "on all of another, put one job between them",
+        )
+
+
+def _connected(jobs: Sequence[Job]) -> list[Job]:
+    dependents = reversed_graph({job.name: [*job.upstream, *job.after] for job in jobs})
+    skipped = {job.name for job in jobs if job.ended}
+    return [
+        replace(
+            job,
+            dependents=dependents[job.name],
+            waiting_for=[name for name in [*job.upstream, *job.after] if name not in skipped],
+        )
+        for job in jobs
+    ]
+
+
+def _raise_any(problems: Sequence[Problem], definition: Definition) -> None:
+    if problems:
+        found = [Problem(problem.path, problem.message, definition.line_of(problem.path)) for problem in problems]
+        raise InvalidPipelineError(definition.file, found)

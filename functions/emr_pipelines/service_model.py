@@ -1,15 +1,16 @@
 """Checks requests against botocore's own model of a service, so that no schema of ours can fall behind it."""
 
+import json
 import re
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import botocore.session
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
 from emr_pipelines.errors import Problem
+from emr_pipelines.hints import did_you_mean
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
@@ -23,32 +24,76 @@ _WORDS = {"boolean": "true or false", "double": "a number", "float": "a number",
           "long": "a whole number", "string": "text"}  # fmt: skip
 
 
+class Operation(NamedTuple):
+    """An operation of EMR Serverless, and what the functions fill in when they call it."""
+
+    name: str
+    ours: frozenset[str]
+
+
+CREATE_APPLICATION = Operation("CreateApplication", frozenset({"clientToken"}))
+START_JOB_RUN = Operation("StartJobRun", frozenset({"applicationId", "clientToken"}))
+
+
 @cache
-def input_shape(service: str, operation: str) -> StructureShape:
+def input_shape(operation: Operation) -> StructureShape:
     """Return the shape of an operation's request."""
-    model = botocore.session.get_session().get_service_model(service)
-    shape = model.operation_model(operation).input_shape
+    model = botocore.session.get_session().get_service_model("emr-serverless")
+    shape = model.operation_model(operation.name).input_shape
     assert isinstance(shape, StructureShape)  # noqa: S101 - for the type checker
     return shape
 
 
-def check_request(shape: StructureShape, request: object, path: str) -> Iterator[Problem]:
-    """Yield everything that is wrong with a request: types, required and unknown fields, lengths, patterns."""
-    return _check(shape, request, path)
+def check_request(
+    operation: Operation, request: Mapping[str, Any], path: str, unknown: Collection[str] = (),
+    beside: Collection[str] = (),
+) -> Iterator[Problem]:  # fmt: skip
+    """Yield everything that is wrong with a request: types, required and unknown fields, lengths, patterns.
+
+    The texts at the paths in `unknown` (relative to the request) are templates whose values are not known yet.
+    `beside` are fields of ours that are written beside AWS's.
+    """
+    for name in operation.ours & request.keys():
+        yield Problem(f"{path}.{name}", "is filled in for you; leave it out")
+    complete = {**request, **dict.fromkeys(operation.ours, "x")}
+    places = frozenset(f"{path}.{place}" for place in unknown)
+    yield from _check_structure(input_shape(operation), complete, path, places, beside)
 
 
-def _check(shape: Shape, value: object, path: str) -> Iterator[Problem]:
+def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:  # noqa: ANN401 - what AWS wants there
+    """Return a text as the value that AWS wants at a place of a request; a text that is no such value stays itself."""
+    shape: Shape | None = input_shape(operation)
+    for part in place:
+        if isinstance(shape, StructureShape):
+            shape = shape.members.get(str(part))
+        elif isinstance(shape, MapShape):
+            shape = shape.value
+        else:
+            shape = shape.member if isinstance(shape, ListShape) else None
+    if shape is None or shape.type_name in {"string", "structure", "map"}:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _check(shape: Shape, value: object, path: str, unknown: frozenset[str]) -> Iterator[Problem]:
     if isinstance(shape, StructureShape):
-        yield from _check_structure(shape, value, path)
-    elif isinstance(shape, ListShape):
-        yield from _check_list(shape, value, path)
+        yield from _check_structure(shape, value, path, unknown)
     elif isinstance(shape, MapShape):
-        yield from _check_map(shape, value, path)
+        yield from _check_map(shape, value, path, unknown)
+    elif path in unknown:
+        return
+    elif isinstance(shape, ListShape):
+        yield from _check_list(shape, value, path, unknown)
     else:
         yield from _check_scalar(shape, value, path)
 
 
-def _check_structure(shape: StructureShape, value: object, path: str) -> Iterator[Problem]:
+def _check_structure(
+    shape: StructureShape, value: object, path: str, unknown: frozenset[str], beside: Collection[str] = ()
+) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem(path, f"must be a mapping with {_listing(shape)}, not {_kind(value)}")
         return
@@ -60,31 +105,30 @@ def _check_structure(shape: StructureShape, value: object, path: str) -> Iterato
     for name, member in value.items():
         child = f"{path}.{name}"
         if name not in shape.members:
-            close = get_close_matches(str(name), shape.members, n=1)
-            hint = f'did you mean "{close[0]}"?' if close else f"known fields: {_listing(shape)}"
-            yield Problem(child, f"is not a field of {shape.name}; {hint}")
+            hint = did_you_mean(str(name), [*shape.members, *beside], "known fields")
+            yield Problem(child, f"is not a field of {shape.name.removesuffix('Request')}; {hint}")
         else:
-            yield from _check(shape.members[name], member, child)
+            yield from _check(shape.members[name], member, child, unknown)
 
 
-def _check_list(shape: ListShape, value: object, path: str) -> Iterator[Problem]:
+def _check_list(shape: ListShape, value: object, path: str, unknown: frozenset[str]) -> Iterator[Problem]:
     if not isinstance(value, list):
         yield Problem(path, f"must be a list, not {_kind(value)}")
         return
     yield from _check_bounds(shape, len(value), path, "items")
     for index, item in enumerate(value):
-        yield from _check(shape.member, item, f"{path}[{index}]")
+        yield from _check(shape.member, item, f"{path}[{index}]", unknown)
 
 
-def _check_map(shape: MapShape, value: object, path: str) -> Iterator[Problem]:
+def _check_map(shape: MapShape, value: object, path: str, unknown: frozenset[str]) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem(path, f"must be a mapping, not {_kind(value)}")
         return
     yield from _check_bounds(shape, len(value), path, "entries")
     for key, item in value.items():
         child = f"{path}.{key}"
-        yield from _check(shape.key, key, child)
-        yield from _check(shape.value, item, child)
+        yield from _check(shape.key, key, child, frozenset())
+        yield from _check(shape.value, item, child, unknown)
 
 
 def _check_scalar(shape: Shape, value: object, path: str) -> Iterator[Problem]:
