@@ -107,7 +107,7 @@ def _retire(
 
 def _is_registered(definition: Definition | None, registered: Registered | None) -> bool:
     if definition is None or registered is None:
-        return definition is registered
+        return definition is None and registered is None
     return (definition.file, definition.version) == (registered.file, registered.version)
 
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.event_rules import EventRules
-from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, key_name
+from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, name_of
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.schedules import Schedules
 from emr_pipelines.register_pipeline import register_pipeline
@@ -28,7 +28,7 @@ events = DomainEvents()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Handle "Object Created" or "Object Deleted" of a pipeline file."""
-    name = key_name(event["detail"]["object"]["key"])
+    name = name_of(event["detail"]["object"]["key"])
     result = register_pipeline(name, bucket=bucket, registry=registry, schedules=schedules, rules=rules, events=events)
     logger.info(
         "Pipeline file handled",

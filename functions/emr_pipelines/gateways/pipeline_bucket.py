@@ -1,27 +1,25 @@
-"""The pipeline files in the bucket of the stack."""
+"""The pipeline files in the bucket of the stack, and the reports beside those that are bad."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from emr_pipelines.errors import PipelineNotFoundError, ResourceMissingError
+from emr_pipelines.errors import ResourceMissingError
 from emr_pipelines.gateways.aws import client, translated_errors
 
+SUFFIXES = (".yaml", ".yml", ".json")
+
 _PREFIX = "pipelines/"
-_SUFFIXES = (".yaml", ".yml", ".json")
 _REPORT = ".errors"
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """The text of a pipeline file; `version` is the S3 version id, or the ETag in an unversioned bucket."""
+    """The text of a file; `version` is the S3 version id, or the ETag in an unversioned bucket."""
 
     key: str
     version: str
     text: str
-
-    @property
-    def name(self) -> str:
-        """The name that the pipeline must have."""
-        return self.key.removeprefix(_PREFIX).rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -33,34 +31,24 @@ class PipelineFiles:
 
 
 class PipelineBucket:
-    """Reads pipeline files, and reads each version only once."""
+    """Reads pipeline files; reads and writes reports."""
 
     def __init__(self, bucket: str) -> None:
         self._s3 = client("s3")
         self._bucket = bucket
-        self._read: dict[str, tuple[str, StoredFile]] = {}
 
-    def read(self, name: str) -> StoredFile:
-        """Return the file of the pipeline `name`; raises PipelineNotFoundError, which lists the names there are."""
-        for suffix in _SUFFIXES:
-            try:
-                return self._get(f"{_PREFIX}{name}{suffix}")
-            except ResourceMissingError:
-                continue
-        raise PipelineNotFoundError(name, [key_name(key) for key, _ in self._list()])
+    def list(self) -> list[str]:
+        """Return the key of every pipeline file."""
+        return [key for key in self._list(_PREFIX) if key.endswith(SUFFIXES)]
 
     def files_of(self, name: str) -> PipelineFiles:
         """Return what is there now for the pipeline `name`."""
-        keys = [f"{_PREFIX}{name}{suffix}" for suffix in _SUFFIXES]
-        with translated_errors():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=f"{_PREFIX}{name}.")
-            present = {item["Key"]: item["LastModified"] for page in pages for item in page.get("Contents", [])}
-        found = [
-            self._find(key) for key in sorted(keys, key=lambda key: (str(present.get(key)), key)) if key in present
-        ]
-        reports = {key: self._find(key + _REPORT) for key in keys if key + _REPORT in present}
+        keys = [f"{_PREFIX}{name}{suffix}" for suffix in SUFFIXES]
+        modified = self._list(f"{_PREFIX}{name}.")
+        files = [self._find(key) for key in sorted(modified.keys() & keys, key=lambda key: (modified[key], key))]
+        reports = {key: self._find(key + _REPORT) for key in keys if key + _REPORT in modified}
         return PipelineFiles(
-            files=[file for file in found if file],
+            files=[file for file in files if file],
             reports={key: report.text for key, report in reports.items() if report},
         )
 
@@ -76,42 +64,27 @@ class PipelineBucket:
         with translated_errors():
             self._s3.delete_object(Bucket=self._bucket, Key=key + _REPORT)
 
-    def read_all(self) -> list[StoredFile]:
-        """Return every pipeline file."""
-        files = []
-        for key, etag in self._list():
-            cached = self._read.get(key)
-            if cached is None or cached[0] != etag:
-                try:
-                    cached = (etag, self._get(key))
-                except ResourceMissingError:  # deleted since it was listed
-                    continue
-                self._read[key] = cached
-            files.append(cached[1])
-        return files
-
-    def _list(self) -> list[tuple[str, str]]:
+    def _list(self, prefix: str) -> dict[str, Any]:
         with translated_errors():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_PREFIX)
-            objects = [item for page in pages for item in page.get("Contents", [])]
-        return [(item["Key"], item["ETag"]) for item in objects if item["Key"].endswith(_SUFFIXES)]
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return {item["Key"]: item["LastModified"] for page in pages for item in page.get("Contents", [])}
 
     def _find(self, key: str) -> StoredFile | None:
         try:
-            return self._get(key)
+            with translated_errors():
+                answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+                body = answer["Body"].read()
         except ResourceMissingError:  # deleted since it was listed
             return None
-
-    def _get(self, key: str) -> StoredFile:
-        with translated_errors():
-            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-            body = answer["Body"].read()
-        version = answer.get("VersionId", "null")  # "null" also while versioning is suspended
-        if version == "null":
-            version = answer["ETag"].strip('"')
-        return StoredFile(key, version, body.decode(errors="replace"))
+        return StoredFile(key, version_of(answer), body.decode(errors="replace"))
 
 
-def key_name(key: str) -> str:
-    """Return the pipeline name that a key stands for."""
-    return StoredFile(key, "", "").name
+def name_of(key: str) -> str:
+    """Return the name of the pipeline that a file is for."""
+    return key.removeprefix(_PREFIX).rsplit(".", 1)[0]
+
+
+def version_of(answer: Mapping[str, Any]) -> str:
+    """Return the version that S3 tells of an object."""
+    version = answer.get("VersionId", "null")  # "null" also while versioning is suspended
+    return str(answer["ETag"].strip('"') if version == "null" else version)
