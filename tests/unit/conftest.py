@@ -32,11 +32,17 @@ os.environ |= {
     "SCHEDULE_GROUP": "emr-pipelines",
     "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedule",
     "STACK_NAME": "emr-pipelines",
+    "TRIGGER_DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/trigger-dead-letters",
     "TRIGGER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-TriggerQueue",
+    "TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/triggers",
 }
 
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
+from emr_pipelines.gateways.job_outputs import JobOutputs
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.run_slots import RunSlots
+from emr_pipelines.pipeline import check_pipeline
 from emr_pipelines.plan_run import plan_run
 from emr_pipelines.run import Job
 from emr_pipelines.stack import Stack
@@ -103,6 +109,26 @@ def bucket(s3: Any) -> PipelineBucket:
 
 
 @pytest.fixture
+def registry(record: RunRecord) -> PipelineRegistry:
+    """The registered pipelines: salaries."""
+    registry = PipelineRegistry("runs")
+    registry.put(check_pipeline("pipelines/salaries.yaml", "salaries", SALARIES, "v1"))
+    return registry
+
+
+@pytest.fixture
+def slots(record: RunRecord) -> RunSlots:
+    """The slots of pipelines, none of them taken."""
+    return RunSlots("runs")
+
+
+@pytest.fixture
+def outputs(s3: Any) -> JobOutputs:
+    """What jobs have left in the bucket."""
+    return JobOutputs()
+
+
+@pytest.fixture
 def stack() -> Stack:
     """What the stack gives to a run."""
     return Stack("emr-pipelines", "bucket", os.environ["JOB_ROLE_ARN"])
@@ -133,10 +159,10 @@ def topic() -> FakeTopic:
 
 
 @pytest.fixture
-def planned(record: RunRecord, bucket: PipelineBucket, stack: Stack) -> str:
+def planned(record: RunRecord, registry: PipelineRegistry, stack: Stack) -> str:
     """The id of a run of salaries that has been planned for an upload."""
     run_input = example_event("plan_run.upload")["input"]
-    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, bucket=bucket, stack=stack)
+    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, registry=registry, stack=stack)
     return RUN_ID
 
 
@@ -167,6 +193,9 @@ class LambdaContext:
 def invoke(
     monkeypatch: pytest.MonkeyPatch,
     record: RunRecord,
+    registry: PipelineRegistry,
+    slots: RunSlots,
+    outputs: JobOutputs,
     bucket: PipelineBucket,
     emr: FakeEmrServerless,
     step_functions: FakeStepFunctions,
@@ -176,6 +205,9 @@ def invoke(
     """Call the handler of a function with an event (or an example's name), as Lambda would."""
     gateways = {
         "record": record,
+        "registry": registry,
+        "slots": slots,
+        "outputs": outputs,
         "bucket": bucket,
         "emr": emr,
         "step_functions": step_functions,

@@ -22,6 +22,7 @@ class FakeEmrServerless(EmrServerless):
     requests: list[tuple[str, Any]] = field(default_factory=list)
     failures: dict[str, Exception] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    submitted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def create_application(self, request: Mapping[str, Any], client_token: str) -> str:
         self._note("create_application", request)
@@ -58,14 +59,21 @@ class FakeEmrServerless(EmrServerless):
         if client_token not in self.tokens:
             job_run_id = f"run{len(self.job_runs) + 1}"
             self.tokens[client_token] = job_run_id
+            self.submitted[client_token] = request
             self.set_job_run(job_run_id, "SUBMITTED", application_id=application_id)
         return self.tokens[client_token]
 
-    def get_job_run(self, application_id: str, job_run_id: str) -> ObservedJobRun:
+    def get_job_run(self, application_id: str, job_run_id: str, attempt: int | None = None) -> ObservedJobRun:
         self._note("get_job_run", job_run_id)
         if job_run_id not in self.job_runs:
             raise ResourceMissingError("GetJobRun", "ResourceNotFoundException", job_run_id)
         return self.job_runs[job_run_id]
+
+    def find_job_run(self, application_id: str, request: Mapping[str, Any], since: str) -> str | None:
+        self._note("find_job_run", request)
+        tags = request["tags"]
+        found = [self.tokens[token] for token, other in self.submitted.items() if other["tags"] == tags]
+        return found[0] if found else None
 
     def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
         self._note("cancel_job_run", job_run_id)
@@ -95,6 +103,7 @@ class FakeStepFunctions(StepFunctions):
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: list[tuple[str, str, str]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     failure: Exception | None = None
 
     def start_execution(self, state_machine_arn: str, name: str, run_input: dict[str, Any]) -> bool:
@@ -103,6 +112,9 @@ class FakeStepFunctions(StepFunctions):
         is_new = name not in self.executions
         self.executions.setdefault(name, run_input)
         return is_new
+
+    def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
+        self.stopped.append(execution_arn)
 
     def send_success(self, task_token: str, output: Mapping[str, Any]) -> None:
         self._remember(task_token, "success", str(output))

@@ -76,14 +76,14 @@ class TestJobRunEvents:
         events: FakeDomainEvents,
     ) -> None:
         emr.set_job_run("run1", "SUCCESS", second=50)
-        step_functions.failure = TransientError("SendTaskSuccess: ThrottlingException")
-        with pytest.raises(TransientError):
-            invoke("handle_state_change", "job_run_succeeded")
-        step_functions.failure = None
         events.failure = TransientError("PutEvents: InternalException")
         with pytest.raises(TransientError):
             invoke("handle_state_change", "job_run_succeeded")
         events.failure = None
+        step_functions.failure = TransientError("SendTaskSuccess: ThrottlingException")
+        with pytest.raises(TransientError):
+            invoke("handle_state_change", "job_run_succeeded")
+        step_functions.failure = None
         invoke("handle_state_change", "job_run_succeeded")
 
         assert set(step_functions.outcomes) == {("token", "success")}
@@ -146,7 +146,9 @@ def test_job_keeps_its_end_when_observations_come_in_any_order(
 
     def see(job: Job, state: str, second: int) -> Job:
         seen = ObservedJobRun("run1", "app1", state, f"2026-11-21T12:00:{second:02d}.000000Z", None, 1)
-        return follow_job(job, seen, record=record, step_functions=step_functions, events=events)
+        return follow_job(
+            job, seen, record=record, emr=FakeEmrServerless(), step_functions=step_functions, events=events
+        )
 
     for state, second in [*early, (end, 50), *late, (end, 50), ("FAILED", 55)]:
         job = see(job, state, second)
