@@ -37,8 +37,8 @@ os.environ |= {
     "TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/triggers",
 }
 
-from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
 from emr_pipelines.gateways.job_outputs import JobOutputs
+from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
