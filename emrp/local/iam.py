@@ -19,6 +19,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, stepfunctions, sts
 
 from emrp.local.patches.anchors import replace
+from emrp.local.patches.eventbridge import dead_letter_target
 
 Json = dict[str, Any]
 
@@ -183,9 +184,13 @@ def _if_target_lets_events_in(invoke: Callable[..., None]) -> Callable[..., None
     def invoke_target(target: Json, event: Json, rule: Json, view: object = None) -> None:
         action = next((name for prefix, name in _ACTION_OF_TARGET.items() if target["Arn"].startswith(prefix)), None)
         if action and not _lets_in("events.amazonaws.com", Permission(action, target["Arn"]), rule["Arn"]):
-            log.warning("%s does not let %s in: an event is lost", target["Arn"], rule["Arn"])
-        else:
-            invoke(target, event, rule, view)
+            message = f"The target does not let {rule['Arn']} in."
+            kept = dead_letter_target(target, rule, "NO_PERMISSIONS", message)
+            log.warning("%s %s", message, "The event is in the dead-letter queue." if kept else "The event is lost.")
+            if kept is None:
+                return
+            target = kept
+        invoke(target, event, rule, view)
 
     return invoke_target
 

@@ -160,4 +160,29 @@ def test_event_is_in_the_targets_dead_letter_queue_when_the_target_does_not_exis
     url, arn = _queue(local_aws, name)
     _rule(local_aws, name, Arn=arn.replace(name, "gone"), DeadLetterConfig={"Arn": arn})
     _put_event(local_aws, name)
-    assert json.loads(_received(local_aws, url)["Body"])["source"] == name
+    message = _received(local_aws, url)
+    attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+    assert json.loads(message["Body"])["source"] == name
+    assert attributes["TARGET_ARN"] == arn.replace(name, "gone")
+    assert attributes["RULE_ARN"].endswith(f":rule/{name}")
+    assert attributes["ERROR_CODE"] == "NO_RESOURCE"
+
+
+def test_event_is_in_the_targets_dead_letter_queue_when_the_targets_policy_does_not_let_it_in(
+    enforcing_aws: LocalAwsUnderTest, unique: Callable[[str], str]
+) -> None:
+    name = unique("closed")
+    (_, closed), (url, arn) = _queue(enforcing_aws, name), _queue(enforcing_aws, f"{name}-dead")
+    enforcing_aws.client("sqs").set_queue_attributes(
+        QueueUrl=url, Attributes={"Policy": json.dumps(_policy_for_events(arn))}
+    )
+    _rule(enforcing_aws, name, Arn=closed, DeadLetterConfig={"Arn": arn})
+    _put_event(enforcing_aws, name)
+    message = _received(enforcing_aws, url)
+    assert json.loads(message["Body"])["source"] == name
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+
+
+def _policy_for_events(queue_arn: str) -> dict[str, Any]:
+    allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    return {"Statement": [{**allowed, "Resource": queue_arn}]}

@@ -17,12 +17,15 @@ _THREAD_PER_EVENT = """    threading.Thread(
         target=lambda_svc._execute_function_with_config_scope, args=(exec_record, event), daemon=True
     ).start()
 """
+_ATTRIBUTES = "emrp:MessageAttributes"  # how they travel in a target's SqsParameters
 _EXISTS: dict[str, Callable[[str], object]] = {
     "lambda": lambda arn: lambda_svc._get_func_record_for_ref(arn)[0],
     "sqs": sqs._queue_by_arn,
     "sns": sns._topic_by_arn_any_scope,
     "states": stepfunctions._resolve_state_machine_arn,
 }
+
+Json = dict[str, Any]
 
 
 def install() -> None:
@@ -32,14 +35,36 @@ def install() -> None:
         "_dispatch_to_lambda",
         (_THREAD_PER_EVENT, "    lambda_svc.invoke_async_with_retry(exec_record, event)\n"),
     )
+    edit(
+        eventbridge,
+        "_dispatch_to_sqs",
+        (
+            '        "message_attributes": {},\n',
+            '        "message_attributes": attributes,\n        "md5_attrs": _sqs._md5_msg_attrs(attributes),\n',
+        ),
+        (
+            "sqs_parameters or {}\n",
+            f"sqs_parameters or {{}}\n    attributes = sqs_parameters.get({_ATTRIBUTES!r}, {{}})\n",
+        ),
+    )
     replace(eventbridge, "_invoke_target", "550e304af080", _with_dead_letters)
 
 
+def dead_letter_target(target: Json, rule: Json, code: str, message: str) -> Json | None:
+    """Return what gets an event in the place of a target that does not take it; None when that is nobody."""
+    queue = target.get("DeadLetterConfig", {}).get("Arn")
+    if not queue:
+        return None
+    texts = {"RULE_ARN": rule["Arn"], "TARGET_ARN": target["Arn"], "ERROR_CODE": code, "ERROR_MESSAGE": message}
+    attributes = {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
+    return {**target, "Arn": queue, "SqsParameters": {_ATTRIBUTES: attributes}}
+
+
 def _with_dead_letters(invoke: Callable[..., None]) -> Callable[..., None]:
-    def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
-        queue = target.get("DeadLetterConfig", {}).get("Arn")
-        if queue and not _exists(target["Arn"]):
-            target = {**target, "Arn": queue}
+    def invoke_target(target: Json, event: Json, rule: Json, view: object = None) -> None:
+        if not _exists(target["Arn"]):
+            problem = "NO_RESOURCE", "The target does not exist."
+            target = dead_letter_target(target, rule, *problem) or target
         invoke(target, event, rule, view)
 
     return invoke_target
