@@ -1,4 +1,4 @@
-"""The commands that move runs: `emrp run` and `emrp watch`."""
+"""The commands that move runs: `emrp run`, `watch` and `repair`."""
 
 import json
 from collections.abc import Mapping
@@ -7,24 +7,30 @@ from uuid import uuid4
 
 import boto3
 import typer
+from emr_pipelines.errors import RepairRefusedError, TransientError
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.repair import same_plan, take_over
+from emr_pipelines.run import SKIPPED, Run
+from emr_pipelines.stack import Stack as PlannedStack
 
-from emrp.command_line import (
-    AsJson,
-    Follow,
-    Parameters,
-    RunId,
-    Target,
-    make_console,
-    parameter_values,
-    print_json,
-)
-from emrp.errors import EXIT_RUN_FAILED
-from emrp.follow import Picture, RunFollower, execution_arn
+from emrp.command_line import AsJson, Follow, Parameters, RunId, Target, make_console, parameter_values, print_json
+from emrp.errors import EXIT_RUN_FAILED, UsageError
+from emrp.find_runs import execution_arn, find_run
+from emrp.follow import Picture, RunFollower
+from emrp.phrases import listing
 from emrp.progress import show_run
 from emrp.stack import Stack
 
+RUN_EXAMPLES = "Examples: emrp run salaries -p top=5; emrp run salaries --no-follow --json"
+WATCH_EXAMPLES = "Examples: emrp watch salaries-1b2c3d4e5f6a; emrp watch salaries-1b2c3d4e5f6a --json"
+REPAIR_EXAMPLES = (
+    "Examples: emrp repair salaries-1b2c3d4e5f6a; emrp repair salaries-1b2c3d4e5f6a --from process; "
+    "emrp repair salaries-1b2c3d4e5f6a --latest --no-follow"
+)
+_SHOWN_JOBS = 12
 
-def run(
+
+def run_command(
     context: typer.Context,
     pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
     parameter: Parameters = None,
@@ -34,17 +40,70 @@ def run(
     """Start a run of a pipeline."""
     target: Target = context.obj
     run_input = {"pipeline": pipeline, "parameters": parameter_values(parameter)}
-    _start(target, f"{pipeline}-{uuid4().hex[:12]}", run_input, follow=follow, as_json=as_json)
+    run_id = f"{pipeline}-{uuid4().hex[:12]}"
+    _start(target, target.stack(), run_id, run_input, follow=follow, as_json=as_json)
 
 
-def watch(context: typer.Context, run_id: RunId, as_json: AsJson = False) -> None:
+def watch_command(context: typer.Context, run_id: RunId, as_json: AsJson = False) -> None:
     """Show a run until it has ended; also one that ended before."""
     target: Target = context.obj
     _follow(target, target.stack(), run_id, as_json=as_json)
 
 
-def _start(target: Target, run_id: str, run_input: Mapping[str, object], *, follow: bool, as_json: bool) -> None:
+def repair_command(  # noqa: PLR0917 - these are the command's options
+    context: typer.Context,
+    run_id: RunId,
+    from_job: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="JOB", help="Run this job and all that depends on it again, even if it succeeded."
+        ),
+    ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="Use the pipeline's latest file instead of the one of the failed run.")
+    ] = False,
+    follow: Follow = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run again what failed, was skipped or cancelled, in a new run; what succeeded is taken over."""
+    target: Target = context.obj
     stack = target.stack()
+    old = find_run(stack, run_id).run
+    repair_id = f"{old.pipeline}-repair-{uuid4().hex[:12]}"
+    if not latest:
+        again, kept = _repaired_jobs(stack, old, repair_id, from_job)
+        if not as_json:
+            typer.echo(
+                f"Runs again: {listing(again, _SHOWN_JOBS)}. Taken over: {listing(kept, _SHOWN_JOBS) or 'nothing'}."
+            )
+    run_input = {"pipeline": old.pipeline, "repair": run_id, "from": from_job, "latest": latest}
+    _start(target, stack, repair_id, run_input, follow=follow, as_json=as_json)
+
+
+def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None) -> tuple[list[str], list[str]]:
+    """Return the names of the jobs that a repair runs again, and of those that it takes over.
+
+    Planned here as the functions will plan it, so that what they would refuse is said before anything starts.
+    """
+    if not old.ended:
+        raise UsageError(f"The run {old.run_id} is still running: wait for its end, or `emrp cancel {old.run_id}`.")
+    if old.repaired_by:
+        raise UsageError(f"The run {old.run_id} has been repaired by {old.repaired_by}: repair that one.")
+    old_jobs = RunRecord(stack.run_table).list_jobs(old.run_id)
+    try:
+        planned = Run.begin(repair_id, execution_arn(stack, repair_id), {"pipeline": old.pipeline})
+        _, jobs = same_plan(planned, old, old_jobs, PlannedStack(stack.name, stack.bucket, job_role_arn=""))
+        jobs = take_over(jobs, old, old_jobs, from_job)
+    except RepairRefusedError as error:
+        raise UsageError(str(error)) from error
+    except TransientError as error:
+        raise UsageError(f"{error} Repair the run when they have, or cancel it again.") from error
+    return [job.name for job in jobs if not job.ended], [job.name for job in jobs if job.reused_from]
+
+
+def _start(
+    target: Target, stack: Stack, run_id: str, run_input: Mapping[str, object], *, follow: bool, as_json: bool
+) -> None:
     boto3.client("stepfunctions").start_execution(
         stateMachineArn=stack.pipeline_state_machine_arn, name=run_id, input=json.dumps(run_input)
     )
@@ -68,10 +127,13 @@ def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None
 
 
 def _verdict(picture: Picture) -> str:
+    if picture.succeeded and picture.run and picture.run.state == SKIPPED:
+        return f"The run was skipped: {picture.run.cause}"
     if picture.succeeded:
         return f"The run succeeded. Result: {picture.run.output if picture.run else 'none'}"
     lines = [f"The run {picture.status.lower()}: {picture.error or 'no error given'}", picture.cause or ""]
-    lines += [
-        f"Logs of {job.name}: {job.log_location}" for job in picture.jobs if job.log_location and not job.succeeded
-    ]
+    failed = [job for job in picture.jobs if job.log_location and job.unsuccessful]
+    lines += [f"Logs of {job.name}: {job.log_location}" for job in failed[:_SHOWN_JOBS]]
+    if picture.run:
+        lines.append(f"More: emrp show {picture.run_id}; go on where it failed: emrp repair {picture.run_id}")
     return "\n".join(line for line in lines if line)

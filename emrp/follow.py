@@ -11,12 +11,15 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.job_state import JobState, is_final
 from emr_pipelines.run import Job, Run
 
-from emrp.errors import UsageError
+from emrp.find_runs import describe_execution, execution_arn
 from emrp.history import Step, read_steps
+from emrp.phrases import reason
+from emrp.run_document import job_documents, run_document
 from emrp.stack import Stack
 
-_MAP_STATE = "Run Jobs"
-_SECONDS_PER_JOB = 0.1  # keeps GetExecutionHistory below its quota when a run has many jobs
+MAP_STATE = "Run Jobs"
+FEW_JOBS = 4  # so many are followed into their state machines; of more, the run record says enough
+_SECONDS_PER_JOB = 0.01  # every look reads the jobs of the run from the record
 
 
 @dataclass(frozen=True)
@@ -46,29 +49,10 @@ class Picture:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a script may want to know."""
-        run = self.run
-        return {
-            "runId": self.run_id,
-            "executionArn": self.execution_arn,
-            "pipeline": run.pipeline if run else None,
-            "status": self.status,
-            "error": self.error,
-            "cause": self.cause,
-            "startedAt": self.started_at.isoformat(),
-            "endedAt": self.ended_at.isoformat() if self.ended_at else None,
-            "output": run.output if run else None,
-            "jobs": [
-                {
-                    "name": job.name,
-                    "state": job.state,
-                    "applicationId": job.application_id,
-                    "jobRunId": job.job_run_id,
-                    "stateDetails": job.state_details,
-                    "logs": job.log_location,
-                }
-                for job in self.jobs
-            ],
-        }
+        known = {"runId": self.run_id, "executionArn": self.execution_arn, "status": self.status}
+        run = {**run_document(self.run), "jobs": job_documents(self.run, self.jobs)} if self.run else {}
+        end = self.ended_at.isoformat() if self.ended_at else None
+        return {**run, **known, "error": self.error, "cause": self.cause, "endedAt": end}
 
 
 class RunFollower:
@@ -88,21 +72,15 @@ class RunFollower:
             yield picture
             if picture.ended:
                 return
-            waiting = sum(job.name not in self._finished for job in picture.jobs)
-            time.sleep(max(every_seconds, waiting * _SECONDS_PER_JOB))
+            time.sleep(every_seconds + len(picture.jobs) * _SECONDS_PER_JOB)
 
     def take(self) -> Picture:
         """Take one picture; raises UsageError when there is no such run."""
-        try:
-            execution = self._states.describe_execution(executionArn=self._execution_arn)
-        except self._states.exceptions.ExecutionDoesNotExist:
-            raise UsageError(
-                f'There is no run "{self._run_id}": the run id is the name of an execution of the pipeline state '
-                f"machine ({self._execution_arn})."
-            ) from None
+        execution = describe_execution(self._execution_arn)
         steps = read_steps(self._history(self._execution_arn))
         jobs = self._record.list_jobs(self._run_id)
-        job_steps = tuple(step for job in jobs if (step := self._job_step(job)))
+        look_inside = len(jobs) <= FEW_JOBS
+        job_steps = tuple(step for job in jobs if (step := self._job_step(job, look_inside=look_inside)))
         return Picture(
             run_id=self._run_id,
             execution_arn=self._execution_arn,
@@ -111,14 +89,14 @@ class RunFollower:
             ended_at=execution.get("stopDate"),
             error=execution.get("error"),
             cause=execution.get("cause"),
-            steps=tuple(replace(step, steps=job_steps) if step.name == _MAP_STATE else step for step in steps),
+            steps=tuple(replace(step, steps=job_steps) if step.name == MAP_STATE else step for step in steps),
             run=self._record.get_run(self._run_id),
             jobs=tuple(jobs),
         )
 
-    def _job_step(self, job: Job) -> Step | None:
-        if job.execution_arn is None:
-            return None
+    def _job_step(self, job: Job, *, look_inside: bool) -> Step | None:
+        if job.execution_arn is None or job.reused_from or not look_inside:
+            return recorded_step(job)
         if job.name not in self._finished:
             step = job_step(job, self._history(job.execution_arn))
             if step.ended_at is None:
@@ -133,9 +111,18 @@ class RunFollower:
         return [event for page in pages for event in page["events"]]
 
 
-def execution_arn(stack: Stack, run_id: str) -> str:
-    """Return the ARN of the execution of the outer state machine that is the run."""
-    return f"{stack.pipeline_state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+def recorded_step(job: Job) -> Step | None:
+    """Return a job as the run record alone knows it, or None when it has neither begun nor ended."""
+    began = job.states[0]["at"] if job.states and not job.reused_from else job.ended_at
+    if began is None:
+        return None
+    detail = ""
+    if job.reused_from:
+        detail = f"done by {job.reused_from}"
+    elif job.ended and not job.succeeded:
+        detail = f"{job.state}: {reason(job.state_details)}" if job.state_details else job.state
+    ended = datetime.fromisoformat(job.ended_at) if job.ended_at else None
+    return Step(job.name, datetime.fromisoformat(began), ended, job.unsuccessful, detail)
 
 
 def job_step(job: Job, history: Sequence[Mapping[str, Any]]) -> Step:

@@ -1,9 +1,19 @@
-"""The signs that progress, trees and timelines are drawn with; plain ASCII where the output cannot have others."""
+"""The signs and colours of progress, trees and timelines; plain ASCII where the output cannot have other signs."""
 
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
+
+_STYLES = {
+    "SUCCESS": "green",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "red",
+    "TIMED_OUT": "red",
+    "SKIPPED": "dim",
+    "NOT_SUBMITTED": "dim",
+}
 
 
 @dataclass(frozen=True)
@@ -22,13 +32,8 @@ class Glyphs:
 
     def mark(self, state: str) -> Text:
         """Return the sign of a run's or a job's state."""
-        if state in {"SUCCESS", "SUCCEEDED"}:
-            return Text(self.succeeded, style="green")
-        if state in {"FAILED", "CANCELLED", "TIMED_OUT"}:
-            return Text(self.failed, style="red")
-        if state in {"NOT_SUBMITTED", "SKIPPED"}:
-            return Text(self.idle, style="dim")
-        return Text(self.active, style="cyan")
+        sign = {"green": self.succeeded, "red": self.failed, "dim": self.idle, "cyan": self.active}
+        return Text(sign[style_of(state)], style_of(state))
 
 
 _UNICODE = Glyphs("✓", "✗", "▶", "·", "├ ", "└ ", "│ ", "·░▒█")
@@ -38,3 +43,13 @@ _ASCII = Glyphs("+", "x", ">", ".", "|-", "`-", "| ", ".:-#", is_unicode=False)
 def glyphs(console: Console) -> Glyphs:
     """Return the signs that a console can print."""
     return _ASCII if console.options.ascii_only else _UNICODE
+
+
+def style_of(state: str) -> str:
+    """Return the colour of a run's or a job's state; cyan is what is under way."""
+    return _STYLES.get(state, "cyan")
+
+
+def state_text(state: str) -> Text:
+    """Write a state in its colour."""
+    return Text(state, style_of(state))

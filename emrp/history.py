@@ -6,6 +6,14 @@ from datetime import datetime
 from typing import Any
 
 _ENDINGS = ("Failed", "TimedOut", "Aborted")
+# Errors by which a state machine goes another way, though nothing has gone wrong.
+_DETOURS = {
+    "JobSkippedError": "is skipped",
+    "RunQueuedError": "has to wait",
+    "RunSkippedError": "is skipped",
+    "States.HeartbeatTimeout": "no sign of life",
+    "UpstreamPendingError": "has to wait",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ def read_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
     """Return the states of an execution in the order in which they were entered.
 
     The states inside a Map are left out: a run's jobs are known by name from the run record. (A Map inside a Map
-    would confuse this; a run has none.)
+    would confuse this; a run has none.) A state that only waited on, after a heartbeat that had passed, is one step.
     """
     steps: list[Step] = []
     inside_map = False
@@ -39,7 +47,10 @@ def read_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
         inside_map = kind in {"MapStateEntered", "MapStateStarted"}
         if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
-            steps.append(Step(name, event["timestamp"], failed=kind.startswith("Fail")))
+            if steps and steps[-1].name == name:
+                steps[-1] = replace(steps[-1], ended_at=None, detail="")
+            else:
+                steps.append(Step(name, event["timestamp"], failed=kind.startswith("Fail")))
         elif steps:
             steps[-1] = _after(steps[-1], kind, event)
     return steps
@@ -55,7 +66,8 @@ def _after(step: Step, kind: str, event: Mapping[str, Any]) -> Step:
         return replace(step, ended_at=event["timestamp"], failed=kind.endswith(_ENDINGS))
     if kind.endswith(_ENDINGS):
         details: Mapping[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
-        return replace(step, failed=True, detail=details.get("error", ""))
+        error = details.get("error", "")
+        return replace(step, failed=error not in _DETOURS, detail=_DETOURS.get(error, error))
     if kind.endswith(("Scheduled", "Succeeded")):
         return replace(step, failed=False, detail="")  # a retry begins or has succeeded
     return step

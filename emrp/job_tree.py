@@ -104,8 +104,7 @@ def _iteration_twig(loop: str, jobs: list[Job]) -> _Twig:
 
 
 def _notes(job: Job) -> list[str]:
-    notes = [f"runs if {job.run_if}"] if job.run_if != "ALL_SUCCESS" else []
-    return notes + ([f"done by {job.reused_from}"] if job.reused_from else [])
+    return [f"runs if {job.run_if}"] if job.run_if != "ALL_SUCCESS" else []
 
 
 def _iteration(job: Job) -> int:

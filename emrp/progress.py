@@ -6,6 +6,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -13,24 +14,19 @@ from typing import Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from emrp.follow import Picture, RunFollower
+from emrp.follow import FEW_JOBS, MAP_STATE, Picture, RunFollower
+from emrp.glyphs import glyphs
 from emrp.history import Step
+from emrp.job_table import live_jobs
+from emrp.phrases import duration
 
 _REFRESHES_PER_SECOND = 8
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people read it."""
-    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 class Stages:
@@ -49,7 +45,8 @@ class Stages:
         with self.console.status(escape(title)) if self.console.is_interactive else nullcontext() as status:
             yield status
         self.seconds[title] = time.monotonic() - started
-        self.console.print(f"[green]✓[/green] {escape(title)}  [dim]{duration(self.seconds[title])}[/dim]")
+        done = glyphs(self.console).succeeded
+        self.console.print(f"[green]{done}[/green] {escape(title)}  [dim]{duration(self.seconds[title])}[/dim]")
 
     @contextmanager
     def quiet_stage(self, title: str) -> Iterator[None]:
@@ -76,7 +73,8 @@ class RunProgress:
         self._console = console
         self._printed: set[tuple[str, ...]] = set()
         self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND) if console.is_interactive else None
-        self._spinner = Spinner("dots")
+        self._glyphs = glyphs(console)
+        self._spinner = Spinner("dots" if self._glyphs.is_unicode else "line")
         self._picture: Picture | None = None
 
     def __enter__(self) -> Self:
@@ -99,35 +97,54 @@ class RunProgress:
             for path, step in _ended(picture.steps):
                 if path not in self._printed:
                     self._printed.add(path)
-                    self._console.print(_line(path, step), markup=False, highlight=False, soft_wrap=True)
+                    self._console.print(self._line(path, step), markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> RenderableType:
         """Render anew at every refresh, so that the times of what is running move."""
         picture = self._picture
         if picture is None:
             return Text()
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column()
-        table.add_column(justify="right", style="dim")
-        self._add_rows(table, picture.steps, 0, picture.ended_at or datetime.now(UTC))
-        return Group(Text(f"Run {picture.run_id}", style="bold"), table)
+        now = picture.ended_at or datetime.now(UTC)
+        parts: list[RenderableType] = [Text(f"Run {picture.run_id}", style="bold")]
+        table = _table()
+        for step in picture.steps:
+            if step.name == MAP_STATE and picture.run and len(picture.jobs) > FEW_JOBS:
+                self._add_rows(table, (replace(step, steps=()),), 0, now)
+                parts += [
+                    table,
+                    Padding(live_jobs(self._console, self._console.width - 4, picture.run, picture.jobs), (0, 0, 0, 4)),
+                ]
+                table = _table()
+            else:
+                self._add_rows(table, (step,), 0, now)
+        return Group(*parts, table)
 
     def _add_rows(self, table: Table, steps: tuple[Step, ...], depth: int, now: datetime) -> None:
         for step in steps:
             mark = self._mark(step)
             name = Text.assemble("  " * (depth + 1), mark, f" {step.name}")
             if step.detail:
-                name.append(f"  {step.detail}", style="red")
+                name.append(f"  {step.detail}", style="red" if step.failed else "dim")
             table.add_row(name, duration(step.seconds(now)))
             self._add_rows(table, step.steps, depth + 1, now)
 
     def _mark(self, step: Step) -> Text:
-        if step.failed:
-            return Text("✗", style="red")
-        if step.ended_at:
-            return Text("✓", style="green")
+        if step.ended_at or step.failed:
+            return self._glyphs.mark("FAILED" if step.failed else "SUCCEEDED")
         frame = self._spinner.render(time.monotonic())
-        return frame if isinstance(frame, Text) else Text("…")
+        return frame if isinstance(frame, Text) else Text(self._glyphs.active)
+
+    def _line(self, path: tuple[str, ...], step: Step) -> str:
+        result = self._glyphs.failed if step.failed else self._glyphs.succeeded
+        detail = f"  {step.detail}" if step.detail else ""
+        return f"{result} {' > '.join(path[:-1])}  {duration(step.seconds(datetime.now(UTC)))}{detail}"
+
+
+def _table() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right", style="dim")
+    return table
 
 
 def show_run(console: Console, follower: RunFollower, every_seconds: float) -> Picture:
@@ -145,9 +162,3 @@ def _ended(steps: tuple[Step, ...], above: tuple[str, ...] = ()) -> Iterator[tup
         if step.ended_at:
             # The same state may be entered twice, so its position is part of what tells steps apart.
             yield (*above, step.name, str(position)), step
-
-
-def _line(path: tuple[str, ...], step: Step) -> str:
-    result = "✗" if step.failed else "✓"
-    detail = f"  {step.detail}" if step.detail else ""
-    return f"{result} {' > '.join(path[:-1])}  {duration(step.seconds(datetime.now(UTC)))}{detail}"

@@ -5,90 +5,33 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from emr_pipelines.run import NOT_SUBMITTED, Job, Run
+from emr_pipelines.run import Job, Run
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from emrp.find_runs import FoundRun
-from emrp.glyphs import Glyphs, glyphs
-from emrp.job_tree import Row, rows, summary
+from emrp.glyphs import state_text
+from emrp.job_table import job_tree
 from emrp.phrases import duration, listing, moment, reason, value
-from emrp.timeline import Phase, bar, seconds_by_phase, spans
+from emrp.timeline import seconds_by_phase, spans
 
-STATE_STYLES = {
-    "SUCCESS": "green",
-    "SUCCEEDED": "green",
-    "FAILED": "red",
-    "CANCELLED": "red",
-    "TIMED_OUT": "red",
-    "SKIPPED": "dim",
-    NOT_SUBMITTED: "dim",
-}
 _DETAILED_JOBS = 10
-_NARROWEST_BAR = 12
 _RESOURCES = {"vCPUHour": "vCPU h", "memoryGBHour": "GB h memory", "storageGBHour": "GB h storage"}
 _ATTEMPT_FIELDS = {"vCPUHour": "vCpuHours", "memoryGBHour": "memoryGbHours", "storageGBHour": "storageGbHours"}
-
-
-def state_text(state: str) -> Text:
-    """Write a state in its colour."""
-    return Text(state, style=STATE_STYLES.get(state, "cyan"))
 
 
 def report(console: Console, found: FoundRun, jobs: Sequence[Job]) -> RenderableType:
     """Return everything about a run, for the width and the signs of a console."""
     parts: list[RenderableType] = [_grid(_run_facts(found, jobs))]
     if jobs:
-        parts += ["", job_tree(console, found.run, jobs)]
+        parts += ["", job_tree(console, console.width, found.run, jobs)]
     detailed = jobs if len(jobs) <= _DETAILED_JOBS else [job for job in jobs if job.unsuccessful][:_DETAILED_JOBS]
     for job in detailed:
         parts += ["", job_details(found.run, job)]
     if len(detailed) < len(jobs):
         parts += ["", Text(f"More about a job: emrp show {found.run.run_id} JOB", style="dim")]
     return Group(*parts)
-
-
-def job_tree(console: Console, run: Run, jobs: Sequence[Job]) -> RenderableType:
-    """Return the tree of the jobs with state, time and, where there is room, the timeline."""
-    signs = glyphs(console)
-    now = datetime.now(UTC)
-    lines = list(rows(jobs, signs))
-    cells = [_tree_cell(row, signs) for row in lines]
-    started = datetime.fromisoformat(run.started_at)
-    ended = datetime.fromisoformat(run.ended_at) if run.ended_at else now
-    state_width = max(len(job.state) for job in jobs)
-    name_width = min(max(cell.cell_len for cell in cells), console.width // 2)
-    bar_width = console.width - name_width - state_width - len("59 min 59 s") - 3 * 2
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=name_width, no_wrap=True, overflow="ellipsis" if signs.is_unicode else "crop")
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    for row, cell in zip(lines, cells, strict=True):
-        if row.job is None:
-            table.add_row(cell)
-            continue
-        phases = spans(row.job, started, ended)
-        worked = [span.seconds for span in phases if span.phase is not Phase.WAITING]
-        time = duration(sum(worked)) if worked else ""
-        drawn = Text()
-        if bar_width >= _NARROWEST_BAR:
-            drawn = bar(phases, started, ended, bar_width, signs.bar, failed=row.job.unsuccessful)
-        table.add_row(cell, state_text(row.job.state), time, drawn)
-    legend = "  ".join(f"{signs.bar[phase]} {phase.name.lower()}" for phase in Phase)
-    counts = f"{len(jobs)} jobs: {summary(jobs)}" if len(jobs) > 1 else ""
-    return Group(table, Text(f"{legend}    {counts}".rstrip(), style="dim"))
-
-
-def _tree_cell(row: Row, signs: Glyphs) -> Text:
-    cell = Text(row.guides, style="dim")
-    if row.job:
-        cell.append_text(signs.mark(row.job.state)).append(" ")
-    cell.append(row.name, style="default not dim")
-    if row.note:
-        cell.append(f"  {row.note}", style="dim")
-    return cell
 
 
 def job_details(run: Run, job: Job) -> RenderableType:

@@ -11,9 +11,10 @@ from rich.table import Table
 from emrp.command_line import AsJson, RunId, Target, make_console, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs
+from emrp.glyphs import state_text
 from emrp.phrases import cause_of_run, duration, listing, moment, reason
 from emrp.run_document import job_documents, run_document
-from emrp.run_report import job_details, report, state_text
+from emrp.run_report import job_details, report
 
 LIST_EXAMPLES = "Examples: emrp list --pipeline salaries --state failed; emrp list --limit 100 --json"
 SHOW_EXAMPLES = "Examples: emrp show salaries-1b2c3d4e5f6a; emrp show salaries-1b2c3d4e5f6a process --json"

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from emrp import cli, environment
+from emrp import environment
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError, RunFailedError, UsageError
 from emrp.stack import Stack
 from tests.unit.conftest import Command
@@ -149,8 +149,9 @@ def test_boto3_learns_the_region_when_only_aws_region_is_set() -> None:
 
 
 @pytest.mark.parametrize("command", ["deploy", "smoke"])
-def test_nothing_is_done_when_nobody_confirms(command: str, emrp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "account", lambda: "account 1, region eu-west-1")
+def test_nothing_is_done_when_nobody_confirms(
+    command: str, aws: None, emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", StringIO(""))
 
     code, _, complaint = emrp(command)

@@ -10,9 +10,11 @@ from emr_pipelines.run import Job, Run
 from rich.console import Console
 
 from emrp.errors import UsageError
-from emrp.follow import Picture, RunFollower, execution_arn, job_step
+from emrp.find_runs import execution_arn
+from emrp.follow import Picture, RunFollower, job_step
 from emrp.history import Step
-from emrp.progress import RunProgress, Stages, duration
+from emrp.phrases import duration
+from emrp.progress import RunProgress, Stages
 from emrp.stack import Stack
 
 STACK = Stack(
