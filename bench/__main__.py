@@ -16,6 +16,7 @@ from bench.runs import Runs
 from emrp import environment
 from emrp.deployment import Deployment
 from emrp.local import lifecycle
+from emrp.pipelines import deploy_project
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
@@ -38,7 +39,7 @@ def main() -> int:
         project = Project.find()
         Deployment(project, "emr-pipelines", local=True).run(stages)
         stack = Stack.describe("emr-pipelines")
-        project.upload(stack.bucket)
+        deploy_project(stages, stack, project)
         kept += _run_measures(Runs(stack), stages, Path(folder))
         with stages.stage("Run the salaries job with and without initial capacity"):
             kept.append(capacity.measure(stack, Path(folder)))

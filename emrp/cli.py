@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -9,18 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import control, environment, runs
-from emrp.command_line import AsJson, Target, Yes, account, confirm, make_console, pairs, print_json
+from emrp import cancel, control, deploy, environment, runs
+from emrp.command_line import Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
-from emrp.deployment import Deployment
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
 from emrp.local import DEFAULT_PORT
 from emrp.local.cli import local_app
 from emrp.local.lifecycle import LocalAwsError
-from emrp.progress import Stages
-from emrp.project import Project
 from emrp.smoke import Smoke, estimate
-from emrp.stack import Stack
 
 _HINTS: dict[type[Exception], str] = {
     NoRegionError: "Name a region with --region or AWS_REGION, or use --local",
@@ -68,29 +65,7 @@ def demo(
     Demo(make_console(), context.ensure_object(Target).stack_name).run(port, keep=keep)
 
 
-@app.command()
-def deploy(
-    context: typer.Context,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", help="A template parameter, as Name=value; repeatable.")
-    ] = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Deploy the stack with SAM, and upload pipelines/ and jobs/ to its bucket."""
-    target: Target = context.obj
-    deployment = Deployment(Project.find(), target.stack_name, target.local, pairs(parameter))
-    if not yes and not target.local:
-        confirm(f"Deploy the stack {target.stack_name} to {account()}?")
-    stages = Stages(make_console(quiet=as_json))
-    deployment.run(stages)
-    stack = Stack.describe(target.stack_name)
-    with stages.stage("Upload pipelines and programs"):
-        keys = deployment.project.upload(stack.bucket)
-    if as_json:
-        print_json({**stack.as_json(), "Uploaded": keys})
-    else:
-        stages.console.print(f"Bucket {stack.bucket}; start a run with: emrp run salaries", markup=False)
+app.command("deploy", epilog=deploy.EXAMPLES)(deploy.deploy_command)
 
 
 @app.command()
@@ -105,8 +80,10 @@ def smoke(context: typer.Context, yes: Yes = False) -> None:
 
 
 # The commands of other modules, in the order of the help: one line each.
-app.command()(control.run)
-app.command()(control.watch)
+app.command("run", epilog=control.RUN_EXAMPLES)(control.run_command)
+app.command("watch", epilog=control.WATCH_EXAMPLES)(control.watch_command)
+app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel_command)
+app.command("repair", epilog=control.REPAIR_EXAMPLES)(control.repair_command)
 app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
 app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 
@@ -114,6 +91,9 @@ app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 def main() -> NoReturn:
     """Run the command line; whatever goes wrong is said in a sentence. Typer ends with 130 on Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows a "?" where it cannot show a letter
     try:
         app()
     except CommandError as error:

@@ -15,6 +15,7 @@ from emrp.deployment import Deployment
 from emrp.errors import CommandError, RunFailedError
 from emrp.follow import Picture
 from emrp.local import lifecycle
+from emrp.pipelines import deploy_project
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.sample_run import Pace, run_sample, save_logs
@@ -45,9 +46,9 @@ class Demo:
                 environment.use(local_aws.environment())
             Deployment(self._project, self._stack_name, local=True).run(self._stages)
             stack = Stack.describe(self._stack_name)
-            with self._stages.stage("Confirm the e-mail subscription, upload pipelines and programs"):
+            with self._stages.stage("Confirm the e-mail subscription"):
                 _confirm_subscription(local_aws)
-                self._project.upload(stack.bucket)
+            deploy_project(self._stages, stack, self._project)
             failure = None
             try:
                 self._run_pipeline(stack, local_aws)

@@ -11,8 +11,6 @@ import boto3
 
 from emrp.errors import CommandError, UsageError
 
-_UPLOADED = ("pipelines", "jobs")
-
 
 @dataclass(frozen=True)
 class Project:
@@ -42,13 +40,17 @@ class Project:
             raise CommandError("The AWS SAM CLI is missing: run `make setup`, or install aws-sam-cli.")
         return found
 
-    def upload(self, bucket: str) -> list[str]:
-        """Upload pipelines/ and jobs/ to the bucket and return their keys; nothing is deleted there."""
+    @property
+    def pipelines(self) -> Path:
+        """The folder of the pipeline files."""
+        return self.folder / "pipelines"
+
+    def upload_programs(self, bucket: str) -> list[str]:
+        """Upload jobs/ to the bucket and return its keys; nothing is deleted there."""
         s3 = boto3.client("s3")
         files = [
             path
-            for name in _UPLOADED
-            for path in sorted((self.folder / name).rglob("*"))
+            for path in sorted((self.folder / "jobs").rglob("*"))
             if path.is_file() and not any(part.startswith((".", "__")) for part in path.parts[-2:])
         ]
         keys = [path.relative_to(self.folder).as_posix() for path in files]

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from emrp.deployment import Deployment
 from emrp.errors import CommandError, RunFailedError
+from emrp.pipelines import deploy_project
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.sample_run import Pace, run_sample
@@ -53,8 +54,7 @@ class Smoke:
         with self._everything_deleted():
             self._deployment.run(self._stages)
             stack = Stack.describe(self.stack_name)
-            with self._stages.stage("Upload pipelines and programs"):
-                self._deployment.project.upload(stack.bucket)
+            deploy_project(self._stages, stack, self._deployment.project)
             with _subscribed_queue(self.stack_name, stack.notification_topic_arn) as queue_url:
                 picture = run_sample(self._stages, stack, _PACE)
                 with self._stages.stage("Receive the notification"):
@@ -73,6 +73,7 @@ class Smoke:
                 with self._stages.stage("Delete everything"):
                     bucket = _bucket_of(self.stack_name)
                     _delete_applications(self.stack_name)
+                    _delete_rules(self.stack_name)
                     self._deployment.delete()
                     if bucket:
                         _delete_bucket(bucket)
@@ -137,6 +138,15 @@ def _delete_applications(stack_name: str) -> None:
                 details = emr.get_application(applicationId=application["id"])["application"]
                 if details.get("tags", {}).get("emr-pipelines:stack") == stack_name:
                     _delete_application(application["id"])
+
+
+def _delete_rules(stack_name: str) -> None:
+    """Delete the EventBridge rules of the pipelines, which the stack does not know."""
+    events = boto3.client("events")
+    for rule in events.list_rules(NamePrefix=f"{stack_name}.")["Rules"]:
+        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        events.remove_targets(Rule=rule["Name"], Ids=[target["Id"] for target in targets])
+        events.delete_rule(Name=rule["Name"])
 
 
 def _delete_application(application_id: str) -> None:

@@ -43,15 +43,29 @@ class DeployedStack:
     aws: LocalAwsUnderTest
     stack: Stack
 
-    def put(self, key: str, body: str) -> None:
-        """Put an object into the bucket of the stack."""
-        self.aws.client("s3").put_object(Bucket=self.stack.bucket, Key=key, Body=body.encode())
+    def put(self, key: str, body: str) -> str:
+        """Put an object into the bucket of the stack; returns its version."""
+        answer = self.aws.client("s3").put_object(Bucket=self.stack.bucket, Key=key, Body=body.encode())
+        version: str = answer["VersionId"]
+        return version
+
+    def register(self, file: str, text: str) -> None:
+        """Upload a file below pipelines/ and wait until it is live: uploads that no pipeline claims are ignored."""
+        version = self.put(f"pipelines/{file}", text)
+        eventually(lambda: self.registered(Path(file).stem).get("version") == version)
+
+    def registered(self, pipeline: str) -> dict[str, Any]:
+        """What the registry knows of a pipeline whose registration is finished."""
+        key = {"pk": {"S": "PIPELINES"}, "sk": {"S": pipeline}}
+        answer = self.aws.client("dynamodb").get_item(TableName=self.stack.run_table, Key=key, ConsistentRead=True)
+        item = {name: next(iter(value.values())) for name, value in answer.get("Item", {}).items()}
+        return item if item.get("settled") else {}
 
     def add_pipeline(self, source: str, lifecycle: str = "shared") -> str:
         """Add a pipeline of one job with the given program; returns its name."""
         name = f"test-{uuid4().hex[:8]}"
         self.put(f"jobs/{name}.py", source)
-        self.put(f"pipelines/{name}.yaml", PIPELINE.format(name=name, lifecycle=lifecycle))
+        self.register(f"{name}.yaml", PIPELINE.format(name=name, lifecycle=lifecycle))
         return name
 
     def upload(self, pipeline: str, body: str = "x", name: str = "data.csv") -> str:

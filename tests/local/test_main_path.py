@@ -36,9 +36,10 @@ def local_aws(enforcing_aws: LocalAwsUnderTest) -> LocalAwsUnderTest:
 def stack(local_aws: LocalAwsUnderTest) -> DeployedStack:
     """The stack with its own pipelines and programs."""
     deployed = deploy(local_aws, "emr-pipelines")
-    for folder in ("pipelines", "jobs"):
-        for file in sorted((ROOT / folder).glob("*.*")):
-            deployed.put(f"{folder}/{file.name}", file.read_text())
+    for program in sorted((ROOT / "jobs").glob("*.*")):
+        deployed.put(f"jobs/{program.name}", program.read_text())
+    for file in sorted((ROOT / "pipelines").glob("*.*")):
+        deployed.register(file.name, file.read_text())
     confirm_subscription(local_aws)
     return deployed
 
@@ -153,20 +154,17 @@ def test_run_fails_and_says_why_when_the_csv_is_unreadable(stack: DeployedStack)
     assert stack.active_job_runs(execution) == []
 
 
-def test_run_fails_before_anything_starts_when_the_pipeline_file_is_malformed(stack: DeployedStack) -> None:
+def test_run_fails_before_anything_starts_when_a_parameter_is_unknown(stack: DeployedStack) -> None:
     name = stack.add_pipeline(FINE)
-    stack.put(
-        f"pipelines/{name}.yaml", f"name: {name}\ntriggers: {{uploads: [{{prefix: landing/{name}/}}]}}\njobs: 3\n"
-    )
-    execution = stack.upload(name)
+    execution = stack.aws.client("stepfunctions").start_execution(
+        stateMachineArn=stack.stack.pipeline_state_machine_arn,
+        input=json.dumps({"pipeline": name, "parameters": {"tpo": 5}}),
+    )["executionArn"]
 
     assert stack.ended(execution) == "FAILED"
 
     (email,) = stack.emails(execution)
-    body = " ".join(email["body"].split())
-    assert f"pipelines/{name}.yaml has 2 problems" in body
-    assert "line 3: jobs: Input should be a valid list" in body
-    assert "application: is missing" in body
+    assert "parameters.tpo: is not a parameter of this pipeline" in " ".join(email["body"].split())
     applications = stack.aws.client("emr-serverless").list_applications()["applications"]
     assert f"emr-pipelines-{name}" not in [application["name"] for application in applications]
 
