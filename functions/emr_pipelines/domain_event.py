@@ -90,9 +90,9 @@ def trigger_rejected(body: str, error: InvalidTriggerError) -> DomainEvent:
     detail = {
         "version": _VERSION,
         "id": f"{hashlib.sha256(body.encode()).hexdigest()}/REJECTED",
-        "pipeline": error.pipeline,
+        "pipeline": error.pipeline[:_MAX_MESSAGE],
         "source": error.source,
-        "reason": str(error),
+        "reason": str(error)[:_MAX_MESSAGE],
         "message": body[:_MAX_MESSAGE],
     }
     return DomainEvent(TRIGGER_REJECTED, detail)

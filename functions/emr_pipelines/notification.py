@@ -45,6 +45,14 @@ def file_rejected(detail: dict[str, Any]) -> Notification:
     return Notification(subject, body, {"pipeline": detail["pipeline"] or "unknown", "state": "REJECTED"})
 
 
+def trigger_rejected(detail: dict[str, Any]) -> Notification:
+    """Tell people why a message can never start a run, by the detail of the event that says so."""
+    body = _ENVIRONMENT.get_template("trigger_rejected.txt.j2").render(detail=detail)
+    what = f"{detail['pipeline']} was not started" if detail["pipeline"] else "A trigger message started nothing"
+    subject = _one_line(f"{what}: {detail['reason']}")
+    return Notification(subject, body, {"pipeline": _one_line(detail["pipeline"]) or "unknown", "state": "REJECTED"})
+
+
 def _subject(run: Run) -> str:
     words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"

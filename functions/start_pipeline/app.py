@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -31,7 +30,7 @@ step_functions = StepFunctions()
 events = DomainEvents()
 
 
-def _start(pipelines: Sequence[Registered], message: SQSRecord) -> None:
+def _start(message: SQSRecord, pipelines: Sequence[Registered]) -> None:
     result = start_pipeline(
         message.body,
         pipelines,
@@ -60,5 +59,5 @@ def _start(pipelines: Sequence[Registered], message: SQSRecord) -> None:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle a batch of SQS messages; those that fail are reported back and come again."""
-    start = partial(_start, registry.list())
-    return dict(process_partial_response(event, start, processor, context))
+    pipelines = registry.list()
+    return dict(process_partial_response(event, lambda record: _start(record, pipelines), processor, context))

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from emr_pipelines import domain_event
 from emr_pipelines.domain_event import pipeline_file_rejected
-from emr_pipelines.errors import InvalidPipelineError, Problem
+from emr_pipelines.errors import InvalidPipelineError, InvalidTriggerError, Problem
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.notification import file_rejected, run_ended
+from emr_pipelines.notification import file_rejected, run_ended, trigger_rejected
 from emr_pipelines.run import Job, Run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,3 +146,25 @@ def test_run_ended_gives_sns_a_subject_that_it_takes(cause: str, state: str) -> 
     assert 0 < len(subject) < 100
     assert subject.isascii()
     assert subject.isprintable()
+
+
+def test_trigger_rejected_says_why_and_what_was_sent_when_a_message_cannot_start_a_run(
+    invoke: Invoke, topic: FakeTopic
+) -> None:
+    for _ in range(2):
+        invoke("notify", "trigger_rejected")
+
+    ((subject, body, attributes),) = topic.sent
+    assert subject == 'salary was not started: There is no pipeline "salary". Registered pipelines: salaries.'
+    assert body.startswith('Why\n  There is no pipeline "salary".')
+    assert "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324" in body
+    assert attributes == {"pipeline": "salary", "state": "REJECTED"}
+
+
+def test_trigger_rejected_gives_sns_what_it_takes_when_the_message_is_strange() -> None:
+    error = InvalidTriggerError("it is not JSON", "unknown", "\x00" * 3000)
+    notification = trigger_rejected(domain_event.trigger_rejected("\x00" * 300_000, error).detail)
+
+    assert notification.attributes["pipeline"].isascii()
+    assert notification.attributes["pipeline"].isprintable()
+    assert len(notification.body) < 10_000

@@ -1,138 +1,335 @@
-"""A message of the trigger queue starts the runs that it asks for, each once."""
+"""A message of the trigger queue starts the runs that it asks for, each once; what never can start one is rejected."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
-from emr_pipelines.errors import InvalidTriggerError, TransientError
-from emr_pipelines.triggers import Upload, UploadRule, parse_message, upload_rules
-from hypothesis import given
-from hypothesis import strategies as st
+from emr_pipelines.definition import Definition
+from emr_pipelines.errors import RequestRefusedError, TransientError
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.run import Run
 
-from tests.unit.conftest import example_event
-from tests.unit.fakes import FakeStepFunctions
+from tests.unit.conftest import RUN_ID, example_event
+from tests.unit.fakes import FakeDomainEvents, FakeStepFunctions
 
 Invoke = Callable[..., Any]
+Triggers = dict[str, Any]
+
+EVERYTHING: Triggers = {"uploads": [{"prefix": "landing/salaries/", "suffix": ".csv"}], "messages": True}
+EXAMPLES = ["s3_object_created", "schedule", "sns_message", "event"]
 
 
-def upload_message(key: str, **changes: str) -> dict[str, Any]:
-    """Return the batch of one message that an upload of `key` leads to."""
+def batch_of(*bodies: object) -> dict[str, Any]:
+    """Return the event by which SQS delivers messages."""
     event = example_event("start_pipeline.s3_object_created")
-    body = json.loads(event["Records"][0]["body"])
+    (record,) = event["Records"]
+    texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+    return {"Records": [record | {"messageId": f"m{number}", "body": text} for number, text in enumerate(texts)]}
+
+
+def body_of(example: str) -> dict[str, Any]:
+    """Return the message of an example as somebody sent it."""
+    body: dict[str, Any] = json.loads(example_event(f"start_pipeline.{example}")["Records"][0]["body"])
+    return body
+
+
+def uploaded(key: str, **changes: str) -> dict[str, Any]:
+    """Return the message that an upload of `key` leads to."""
+    body = body_of("s3_object_created")
     body["detail"]["object"] |= {"key": key, **changes}
-    event["Records"][0]["body"] = json.dumps(body)
-    return event
+    return body
 
 
-def test_start_pipeline_starts_a_run_when_an_upload_matches(invoke: Invoke, step_functions: FakeStepFunctions) -> None:
-    assert invoke("start_pipeline", "s3_object_created") == {"batchItemFailures": []}
-
-    (run_input,) = step_functions.executions.values()
-    assert run_input["pipeline"] == "salaries"
-    assert run_input["trigger"]["uri"] == "s3://bucket/landing/salaries/2026-11.csv"
+def published(message: object) -> dict[str, Any]:
+    """Return what SNS makes of a message."""
+    return {**body_of("sns_message"), "Message": message if isinstance(message, str) else json.dumps(message)}
 
 
-def test_start_pipeline_starts_one_run_when_a_message_comes_twice(
-    invoke: Invoke, step_functions: FakeStepFunctions
-) -> None:
-    for _ in range(2):
+def happened(event: dict[str, Any], pipeline: str = "salaries") -> dict[str, Any]:
+    """Return what the rule of a pipeline makes of an event."""
+    return {"pipeline": pipeline, "event": {"id": "e1", **event}, "parameters": {}}
+
+
+class Pipelines:
+    """Registers pipelines that have triggers and nothing else."""
+
+    def __init__(self, registry: PipelineRegistry) -> None:
+        self._registry = registry
+
+    def __call__(self, **triggers: Triggers) -> None:
+        for name, data in triggers.items():
+            file = f"pipelines/{name}.yaml"
+            self._registry.put(Definition(name=name, file=file, version="v1", data={"triggers": data}, lines={}))
+
+
+class DeadLetters:
+    """What the trigger dead-letter queue has."""
+
+    def __init__(self) -> None:
+        self._sqs = boto3.client("sqs")
+        for name in ("TRIGGER_QUEUE_URL", "TRIGGER_DEAD_LETTER_QUEUE_URL"):
+            self._sqs.create_queue(QueueName=os.environ[name].rpartition("/")[2])
+
+    def take(self) -> list[tuple[str, dict[str, str]]]:
+        """Return body and attributes of every message."""
+        url = os.environ["TRIGGER_DEAD_LETTER_QUEUE_URL"]
+        answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+        return [
+            (
+                message["Body"],
+                {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()},
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+
+@pytest.fixture
+def pipelines(registry: PipelineRegistry) -> Pipelines:
+    return Pipelines(registry)
+
+
+@pytest.fixture(autouse=True)
+def dead_letters(aws: None) -> DeadLetters:
+    return DeadLetters()
+
+
+@pytest.fixture
+def salaries(pipelines: Pipelines) -> None:
+    pipelines(salaries=EVERYTHING)
+
+
+@pytest.mark.usefixtures("salaries")
+class TestRuns:
+    """Each cause leads to one run."""
+
+    @pytest.mark.parametrize("example", EXAMPLES)
+    def test_start_pipeline_starts_one_run_when_a_message_comes_ten_times(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, example: str
+    ) -> None:
+        for _ in range(10):
+            assert invoke("start_pipeline", example) == {"batchItemFailures": []}
+
+        ((name, run_input),) = step_functions.executions.items()
+        assert name.startswith("salaries-")
+        assert run_input["pipeline"] == "salaries"
+
+    def test_start_pipeline_gives_every_message_a_run_of_its_own_when_they_come_together(
+        self, invoke: Invoke, step_functions: FakeStepFunctions
+    ) -> None:
+        assert invoke("start_pipeline", batch_of(*map(body_of, EXAMPLES))) == {"batchItemFailures": []}
+
+        types = [run_input["trigger"]["type"] for run_input in step_functions.executions.values()]
+        assert types == ["upload", "schedule", "message", "event"]
+        assert step_functions.executions["salaries-" + "67e7af3d91f9d5c000ecd6ce"]["trigger"]["uri"] == (
+            "s3://bucket/landing/salaries/2026-11.csv"
+        )
+
+    def test_start_pipeline_starts_another_run_when_a_new_version_is_uploaded(
+        self, invoke: Invoke, step_functions: FakeStepFunctions
+    ) -> None:
+        invoke("start_pipeline", "s3_object_created")
+        invoke("start_pipeline", batch_of(uploaded("landing/salaries/2026-11.csv", sequencer="00617F08299329D190")))
+
+        assert len(step_functions.executions) == 2
+
+    @pytest.mark.parametrize("key", ["landing/other/a.csv", "landing/salaries/a.txt", "landing/salaries/.csv/"])
+    def test_start_pipeline_counts_an_upload_when_no_pipeline_wants_it(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, capsys: pytest.CaptureFixture[str], key: str
+    ) -> None:
+        assert invoke("start_pipeline", batch_of(uploaded(key))) == {"batchItemFailures": []}
+
+        assert step_functions.executions == {}
+        assert '"UploadsIgnored":[1.0]' in capsys.readouterr().out
+
+    def test_start_pipeline_starts_one_run_of_each_pipeline_when_several_want_an_upload(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, pipelines: Pipelines
+    ) -> None:
+        pipelines(
+            every={"uploads": [{"prefix": "landing/", "suffix": ""}, {"prefix": "landing/salaries/", "suffix": ""}]},
+            other={"uploads": [{"prefix": "landing/other/", "suffix": ""}]},
+            manual={},
+        )
         invoke("start_pipeline", "s3_object_created")
 
-    assert len(step_functions.executions) == 1
+        assert sorted(run["pipeline"] for run in step_functions.executions.values()) == ["every", "salaries"]
+
+    def test_start_pipeline_reports_only_the_message_that_failed_when_step_functions_throttles(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+    ) -> None:
+        step_functions.failure = TransientError("StartExecution: ThrottlingException")
+
+        answer = invoke("start_pipeline", batch_of(body_of("schedule"), uploaded("landing/other/a.csv")))
+
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+        assert dead_letters.take() == []
+
+    def test_start_pipeline_sees_a_pipeline_when_it_was_registered_after_the_first_message(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, pipelines: Pipelines
+    ) -> None:
+        invoke("start_pipeline", batch_of(uploaded("landing/new/a.csv")))
+        pipelines(new={"uploads": [{"prefix": "landing/new/", "suffix": ""}]})
+        invoke("start_pipeline", batch_of(uploaded("landing/new/a.csv")))
+
+        assert len(step_functions.executions) == 1
 
 
-def test_start_pipeline_starts_another_run_when_a_new_version_is_uploaded(
-    invoke: Invoke, step_functions: FakeStepFunctions
-) -> None:
-    invoke("start_pipeline", "s3_object_created")
-    invoke("start_pipeline", upload_message("landing/salaries/2026-11.csv", sequencer="00617F08299329D190"))
+@pytest.mark.usefixtures("salaries")
+class TestRejected:
+    """A message that can never start a run is kept with the reason, and people are told once."""
 
-    assert len(step_functions.executions) == 2
+    @pytest.mark.parametrize(
+        ("body", "source", "reason"),
+        [
+            ("garbage", "unknown", "it is not JSON"),
+            (published("garbage"), "message", "it is not JSON"),
+            (published({"pipeline": "salary"}), "message", 'There is no pipeline "salary". Registered pipelines:'),
+            (published({"pipeline": "silent"}), "message", 'the pipeline "silent" takes no messages'),
+            (published({"pipeline": "salaries", "parameters": "top"}), "message", 'must be a mapping, not "top"'),
+            (
+                {"schedule": {"pipeline": "retired", "scheduledTime": "2026-11-20T14:00:00Z", "digest": "d"}},
+                "schedule",
+                'There is no pipeline "retired"',
+            ),
+            (happened({}, "retired"), "event", 'There is no pipeline "retired"'),
+        ],
+    )
+    def test_start_pipeline_keeps_a_message_with_the_reason_when_it_can_never_start_a_run(
+        self,
+        invoke: Invoke, step_functions: FakeStepFunctions, events: FakeDomainEvents, pipelines: Pipelines,
+        dead_letters: DeadLetters, body: object, source: str, reason: str,
+    ) -> None:  # fmt: skip
+        pipelines(silent={"messages": False})
+        sqs_event = batch_of(body)
 
+        assert invoke("start_pipeline", sqs_event) == {"batchItemFailures": []}
 
-@pytest.mark.parametrize("key", ["landing/other/a.csv", "landing/salaries/a.txt", "landing/salaries/.csv/"])
-def test_start_pipeline_counts_an_upload_when_no_pipeline_matches(
-    invoke: Invoke, step_functions: FakeStepFunctions, capsys: pytest.CaptureFixture[str], key: str
-) -> None:
-    assert invoke("start_pipeline", upload_message(key)) == {"batchItemFailures": []}
+        ((kept, attributes),) = dead_letters.take()
+        (event,) = events.published
+        assert kept == sqs_event["Records"][0]["body"]
+        assert attributes["source"] == source
+        assert reason in attributes["reason"]
+        assert (event.detail_type, event.detail["reason"]) == ("Trigger Rejected", attributes["reason"])
+        assert step_functions.executions == {}
 
-    assert step_functions.executions == {}
-    assert '"UploadsIgnored":[1.0]' in capsys.readouterr().out
+    def test_start_pipeline_publishes_the_same_event_when_a_rejected_message_comes_again(
+        self, invoke: Invoke, events: FakeDomainEvents
+    ) -> None:
+        for text in ("garbage", "garbage", "other garbage"):
+            invoke("start_pipeline", batch_of(text))
 
+        first, again, other = (event.detail["id"] for event in events.published)
+        assert first == again != other
 
-def test_start_pipeline_starts_the_run_of_an_unreadable_pipeline_when_nobody_else_wants_the_upload(
-    invoke: Invoke, step_functions: FakeStepFunctions, s3: Any
-) -> None:
-    s3.put_object(Bucket="bucket", Key="pipelines/broken.yaml", Body="name: [")
+    def test_start_pipeline_rejects_a_message_when_step_functions_refuses_its_input(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+    ) -> None:
+        step_functions.failure = RequestRefusedError("StartExecution", "InvalidExecutionInput", "too long")
 
-    invoke("start_pipeline", upload_message("landing/salaries/a.csv"))
-    invoke("start_pipeline", upload_message("landing/other/a.csv"))
+        assert invoke("start_pipeline", "sns_message") == {"batchItemFailures": []}
+        ((_, attributes),) = dead_letters.take()
+        assert attributes["reason"] == "StartExecution was refused (InvalidExecutionInput): too long"
 
-    assert [run["pipeline"] for run in step_functions.executions.values()] == ["salaries", "broken"]
+    def test_start_pipeline_lets_a_message_come_again_when_it_may_not_start_a_run(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+    ) -> None:
+        step_functions.failure = RequestRefusedError("StartExecution", "AccessDeniedException", "no")
+        events = batch_of(body_of("schedule"), uploaded("landing/other/a.csv"))
 
+        assert invoke("start_pipeline", events) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+        assert dead_letters.take() == []
 
-def test_start_pipeline_reports_the_message_when_step_functions_throttles(
-    invoke: Invoke, step_functions: FakeStepFunctions
-) -> None:
-    step_functions.failure = TransientError("StartExecution: ThrottlingException")
-    batch = upload_message("landing/salaries/a.csv")
-    ignored = upload_message("landing/other/a.csv")["Records"][0] | {"messageId": "ignored"}
-    batch["Records"].append(ignored)
+    def test_start_pipeline_keeps_the_message_in_the_queue_when_nobody_could_be_told(
+        self, invoke: Invoke, events: FakeDomainEvents, dead_letters: DeadLetters
+    ) -> None:
+        events.failure = TransientError("PutEvents: ThrottlingException")
+        answer = invoke("start_pipeline", batch_of("garbage", uploaded("landing/other/a.csv")))
 
-    answer = invoke("start_pipeline", batch)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+        assert dead_letters.take() == []
 
-    assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
+    def test_start_pipeline_gives_a_reason_that_sqs_takes_when_the_message_is_strange(
+        self, invoke: Invoke, dead_letters: DeadLetters
+    ) -> None:
+        invoke("start_pipeline", batch_of(published({"pipeline": "\x00\x1b\n" + "x" * 5000})))
 
-
-def test_start_pipeline_sees_a_changed_pipeline_file_when_it_is_warm(
-    invoke: Invoke, step_functions: FakeStepFunctions, s3: Any
-) -> None:
-    invoke("start_pipeline", upload_message("landing/new/a.csv"))
-    s3.put_object(Bucket="bucket", Key="pipelines/salaries.yaml", Body="triggers: {uploads: [{prefix: landing/new/}]}")
-    invoke("start_pipeline", upload_message("landing/new/a.csv"))
-
-    assert len(step_functions.executions) == 1
-
-
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"source": "aws.s3", "detail-type": "Object Created"}', '"text"'])
-def test_parse_message_refuses_a_body_when_it_is_no_s3_event(body: str) -> None:
-    with pytest.raises(InvalidTriggerError):
-        parse_message(body)
-
-
-@pytest.mark.parametrize("text", ["name: [", "- a list", "triggers: {uploads: [{suffix: .csv}]}", "triggers: 3", ""])
-def test_upload_rules_are_unknown_when_the_file_cannot_be_read(text: str) -> None:
-    assert upload_rules(text) is None
-
-
-def test_upload_rules_are_empty_when_a_pipeline_has_none() -> None:
-    assert upload_rules("name: manual") == []
-
-
-uploads = st.builds(
-    Upload,
-    bucket=st.sampled_from(["a", "b"]),
-    key=st.text(min_size=1, max_size=12),
-    size=st.integers(0, 10),
-    version_id=st.sampled_from(["", "v1", "v2"]),
-    sequencer=st.text("0123456789ABCDEF", max_size=4),
-    time=st.sampled_from(["2026-11-20T14:00:01Z", "2026-11-20T14:00:02Z"]),
-)
-
-
-@given(uploads, uploads)
-def test_run_name_is_the_same_only_when_the_cause_is(first: Upload, second: Upload) -> None:
-    def cause(upload: Upload) -> tuple[str, ...]:
-        return upload.bucket, upload.key, upload.version_id, upload.sequencer
-
-    longest = "p" * 48
-    assert (first.run_name(longest) == second.run_name(longest)) == (cause(first) == cause(second))
-    assert len(first.run_name(longest)) <= 80
+        ((_, attributes),) = dead_letters.take()
+        assert attributes["reason"].startswith('There is no pipeline "   xxx')
+        assert len(attributes["reason"]) == 1000
 
 
-@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
-def test_upload_rule_matches_when_key_has_prefix_and_suffix(prefix: str, rest: str) -> None:
-    upload = Upload("b", prefix + rest, 1, "", "", "")
-    assert UploadRule(prefix, rest).matches(upload) == (not upload.key.endswith("/"))
-    assert not UploadRule(prefix + rest + "x").matches(upload)
+@pytest.mark.usefixtures("salaries")
+class TestLoops:
+    """Pipelines may start each other, but not in a circle."""
+
+    def ended(self, *chain: str) -> dict[str, Any]:
+        return {"source": "emr-pipelines", "detail": {"pipeline": chain[-1], "run": "r", "chain": [*chain]}}
+
+    def test_start_pipeline_passes_the_chain_on_when_another_pipeline_ended(
+        self, invoke: Invoke, step_functions: FakeStepFunctions
+    ) -> None:
+        invoke("start_pipeline", batch_of(happened(self.ended("payroll", "bonus"))))
+
+        (run_input,) = step_functions.executions.values()
+        assert run_input["trigger"]["chain"] == ["payroll", "bonus"]
+
+    @pytest.mark.parametrize(
+        ("chain", "loop"),
+        [
+            (["salaries"], "salaries -> salaries"),
+            (["salaries", "payroll"], "salaries -> payroll -> salaries"),
+            (["first", "salaries", "payroll"], "salaries -> payroll -> salaries"),
+        ],
+    )
+    def test_start_pipeline_spells_the_loop_out_when_it_refuses_one(
+        self,
+        invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters, chain: list[str], loop: str,
+    ) -> None:  # fmt: skip
+        invoke("start_pipeline", batch_of(happened(self.ended(*chain))))
+
+        ((_, attributes),) = dead_letters.take()
+        assert attributes["reason"] == f"pipelines would start each other for ever: {loop}"
+        assert step_functions.executions == {}
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"source": "emr-pipelines", "detail": {"run": "r1", "job": "process"}},
+            {"source": "aws.states", "detail": {"name": "r1"}},
+            {"source": "aws.emr-serverless", "detail": {"jobRunId": "run1"}},
+            {"source": "aws.s3", "detail": {"object": {"key": "output/bonus/r1/_SUCCESS"}}},
+        ],
+    )
+    def test_start_pipeline_finds_the_loop_in_the_record_when_the_event_does_not_tell(
+        self, invoke: Invoke, record: RunRecord, dead_letters: DeadLetters, submitted: object, event: dict[str, Any]
+    ) -> None:
+        run = Run.begin("r1", "arn", {"pipeline": "bonus", "trigger": {"type": "event", "chain": ["salaries"]}})
+        record.create_run(run)
+        invoke("start_pipeline", batch_of(happened(event)))
+
+        ((_, attributes),) = dead_letters.take()
+        loop = "salaries -> salaries" if "jobRunId" in event["detail"] else "salaries -> bonus -> salaries"
+        assert attributes["reason"].endswith(loop)
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"source": "my.system", "detail": {"chain": ["salaries"], "run": RUN_ID}},
+            {"source": "emr-pipelines", "detail": {"pipeline": "salaries"}},
+            {"source": "aws.states", "detail": {"name": "of-somebody-else"}},
+            {"source": "aws.emr-serverless", "detail": {"jobRunId": "of-somebody-else"}},
+            {"source": "aws.s3", "detail": {"object": {"key": "output/x"}}},
+            {"source": "aws.s3", "detail": {"object": {"key": f"landing/salaries/{RUN_ID}"}}},
+            {},
+        ],
+    )
+    def test_start_pipeline_starts_a_run_when_no_run_is_behind_an_event(
+        self, invoke: Invoke, step_functions: FakeStepFunctions, planned: str, event: dict[str, Any]
+    ) -> None:
+        invoke("start_pipeline", batch_of(happened(event)))
+
+        (run_input,) = step_functions.executions.values()
+        assert run_input["trigger"]["chain"] == []
