@@ -20,6 +20,7 @@ _WORDS = {
     "list": 'a list, as in JSON ["a", "b"]',
     "object": 'a mapping, as in JSON {"a": 1}',
 }
+TYPES = tuple(_WORDS)
 
 
 class Parameter(NamedTuple):
@@ -40,9 +41,7 @@ class Parameter(NamedTuple):
     def read(self, value: object) -> Any:  # noqa: ANN401 - any YAML value
         """Return a value in the type of the parameter; raises ValueError when it is no value of it."""
         converted = _READERS[self.type](value) if self.type else value
-        if self.allowed_values is not None and converted not in map(
-            _READERS[self.type or "string"], self.allowed_values
-        ):
+        if self.allowed_values and converted not in map(_READERS[self.type or "string"], self.allowed_values):
             allowed = ", ".join(json.dumps(item) for item in self.allowed_values)
             raise ValueError(f"must be one of {allowed}, not {json.dumps(value)}")
         return converted

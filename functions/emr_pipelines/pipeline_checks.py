@@ -11,7 +11,7 @@ from typing import Any
 from emr_pipelines.errors import Problem
 from emr_pipelines.graph import ancestors, check_graph
 from emr_pipelines.hints import did_you_mean
-from emr_pipelines.parameters import Parameter, resolve
+from emr_pipelines.parameters import TYPES, Parameter, resolve
 from emr_pipelines.plan import OUR_APPLICATION_FIELDS, OUR_JOB_FIELDS, request_of
 from emr_pipelines.service_model import CREATE_APPLICATION, START_JOB_RUN, check_request
 from emr_pipelines.template_language import Reference, references
@@ -57,6 +57,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_application(application)
     for place in jobs:
         yield from _check_job(place, str(application.get("type", "")))
+    yield from _check_groups(places)
     yield from _check_run_if(places)
     wrong_graph = [*_check_names(places), *_check_graphs(places)]
     yield from wrong_graph
@@ -78,17 +79,36 @@ def _parameters(data: Mapping[str, Any]) -> tuple[dict[str, Parameter], list[Pro
     problems: list[Problem] = []
     parameters = {}
     for name, declared in _fields(data.get("parameters")).items():
-        try:
-            parameter = parameters[name] = Parameter.of(declared)
-            if not parameter.required:
-                parameter.read(parameter.default)
-        except ValueError as error:
-            problems.append(Problem(f"parameters.{name}.default", f"{error}"))
-        except (KeyError, TypeError):  # not a declaration: the models say so
-            parameters[name] = Parameter(None, required=False)
+        found = list(_check_parameter(declared, f"parameters.{name}"))
+        parameters[name] = Parameter(None, required=False) if found else Parameter.of(declared)
+        problems += found
     for path, given in _starts(_fields(data.get("triggers"))):
         resolve(parameters, given, problems, path)
     return parameters, problems
+
+
+def _check_parameter(declared: object, path: str) -> Iterator[Problem]:
+    try:
+        parameter = Parameter.of(declared)
+        anything = parameter._replace(allowed_values=None)
+    except KeyError:
+        yield Problem(f"{path}.type", f"is missing; there are: {', '.join(TYPES)}")
+        return
+    if parameter.type not in {*TYPES, None}:
+        yield Problem(f"{path}.type", f"is no type; {did_you_mean(str(parameter.type), TYPES)}")
+        return
+    wrong_values = False
+    for index, value in enumerate(_items(parameter.allowed_values)):
+        try:
+            anything.read(value)
+        except ValueError as error:
+            wrong_values = True
+            yield Problem(f"{path}.allowedValues[{index}]", str(error))
+    if not parameter.required:
+        try:
+            (anything if wrong_values else parameter).read(parameter.default)
+        except ValueError as error:
+            yield Problem(f"{path}.default", str(error))
 
 
 def _starts(triggers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -116,8 +136,12 @@ def _check_job(place: _Place, application_type: str) -> Iterator[Problem]:
         yield Problem(place.path, '"jobDriver" is missing: give it sparkSubmit or hive')
     elif wanted and len(driver) == 1 and wanted not in driver:
         yield Problem(f"{place.path}.jobDriver", f"must be {wanted}: the application's type is {application_type}")
-    if place.group and (misplaced := sorted({"forEach", "jobs", "maxConcurrency"} & place.fields.keys())):
-        yield Problem(place.path, f"is in a group, which cannot have {' and '.join(misplaced)} in it")
+
+
+def _check_groups(places: Sequence[_Place]) -> Iterator[Problem]:
+    for place in places:
+        if place.group and (misplaced := sorted({"forEach", "jobs", "maxConcurrency"} & place.fields.keys())):
+            yield Problem(place.path, f"is in a group, which cannot have {' and '.join(misplaced)} in it")
 
 
 def _check_names(places: Sequence[_Place]) -> Iterator[Problem]:

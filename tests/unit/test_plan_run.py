@@ -1,38 +1,14 @@
-"""A pipeline file becomes the jobs of a run, or one error with everything that is wrong with it."""
+"""The input of an execution becomes a recorded run with its jobs, or a clear reason why it cannot."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from emr_pipelines.errors import InvalidPipelineError, InvalidRunInputError, PipelineNotFoundError
-from emr_pipelines.gateways.pipeline_bucket import StoredFile
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.plan import plan
-from emr_pipelines.run import Job, Run
-from emr_pipelines.stack import Stack
 
-from tests.unit.conftest import RUN_ID, SALARIES, example_event
-
-MINIMAL = """\
-name: small
-application: {releaseLabel: emr-7.9.0, type: SPARK}
-jobs:
-  - name: only
-    jobDriver: {sparkSubmit: {entryPoint: s3://b/job.py}}
-"""
-
-
-def planned(text: str, stack: Stack, name: str = "small", **run: Any) -> tuple[Run, list[Job]]:
-    """Plan a pipeline file for a run with id `r`."""
-    values: dict[str, Any] = {"run_id": "r", "pipeline": name, "execution_arn": "arn", "started_at": "now", **run}
-    return plan(Run(**values), StoredFile(f"pipelines/{name}.yaml", "v1", text), stack)
-
-
-def problems(text: str, stack: Stack, **run: Any) -> str:
-    """Return the error that a pipeline file leads to."""
-    with pytest.raises(InvalidPipelineError) as caught:
-        planned(text, stack, **run)
-    return str(caught.value)
+from tests.unit.conftest import RUN_ID, example_event
 
 
 def test_plan_run_records_run_and_jobs_when_the_file_is_good(
@@ -40,7 +16,7 @@ def test_plan_run_records_run_and_jobs_when_the_file_is_good(
 ) -> None:
     answer = invoke("plan_run", "upload")
 
-    assert answer == {"runId": RUN_ID, "jobs": ["process"]}
+    assert answer == {"runId": RUN_ID, "jobs": [["process"]], "endsAt": None}
     run = record.get_run(RUN_ID)
     assert run is not None
     assert (run.state, run.pipeline, run.lifecycle) == ("RUNNING", "salaries", "shared")
@@ -111,89 +87,32 @@ def test_plan_run_lists_the_pipelines_when_the_input_names_none(invoke: Callable
     assert invoke("clean_up", event | {"error": "PipelineNotFoundError"})["state"] == "FAILED"
 
 
-def test_plan_reports_every_problem_with_path_and_line_when_a_file_has_several(stack: Stack) -> None:
-    text = SALARIES.replace("name: salaries", "name: Salaries").replace("prefix:", "prefixx:")
+def test_plan_run_plans_the_definition_when_the_input_brings_one(invoke: Callable[..., Any], record: RunRecord) -> None:
+    definition = {
+        "name": "inline",
+        "parameters": {"rows": 1},
+        "timeoutMinutes": 10,
+        "application": {"releaseLabel": "emr-7.9.0", "type": "SPARK"},
+        "jobs": [{"name": "only", "jobDriver": {"sparkSubmit": {"entryPoint": "s3://b/{{ parameters.rows }}.py"}}}],
+    }
+    event = example_event("plan_run.console") | {"input": {"definition": definition, "parameters": {"rows": 7}}}
 
-    message = problems(text, stack, name="salaries")
+    answer = invoke("plan_run", event)
 
-    assert "pipelines/salaries.yaml has 3 problems:" in message
-    assert "line 2: name: String should match pattern" in message
-    assert "line 5: triggers.uploads[0].prefix: is missing" in message
-    assert "line 5: triggers.uploads[0].prefixx: is not a field of a pipeline file" in message
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("emr-7.9.0", "emr 7!", 'application.releaseLabel: "emr 7!" does not match'),
-        ("type: SPARK", "types: SPARK", 'application: "type" is missing'),
-        ("type: SPARK", "types: SPARK", 'is not a field of CreateApplicationRequest; did you mean "type"?'),
-        ("entryPoint:", "entrypoint:", 'jobs[0].jobDriver.sparkSubmit: "entryPoint" is missing'),
-        ("s3://b/job.py", "[1]", "jobs[0].jobDriver.sparkSubmit.entryPoint: must be text, not a list"),
-        ("sparkSubmit:", "hive: {query: x}, sparkSubmit:", "must have exactly one of sparkSubmit, hive"),
-        ("s3://b/job.py", "'{{ stack.buckett }}'", "has no attribute 'buckett'; in scope:"),
-        (
-            "s3://b/job.py",
-            "'{{ nothing }}'",
-            "line 5: jobs[0].jobDriver.sparkSubmit.entryPoint: 'nothing' is undefined",
-        ),
-        ("s3://b/job.py", "'{{ run.id'", "cannot be rendered"),
-        ("s3://b/job.py", "\"{{ ''.__class__.__mro__ }}\"", "cannot be rendered: access to attribute"),
-        ("name: only", "name: only\n    name: again", "jobs[0].name: is given twice"),
-        ("name: small", "name: other", 'name: must be "small", as the file is called, not "other"'),
-        ("jobs:", "extra: 1\njobs:", "line 3: extra: is not a field of a pipeline file"),
-        ("  - name: only", "  - name: only\n  - name: only", "several jobs are named only"),
-        ("type: SPARK", "type: SPARK, lifecycle: existing", 'lifecycle "existing" needs applicationId'),
-        ("type: SPARK", "type: SPARK, applicationId: a1", 'goes with lifecycle "existing", not "shared"'),
-    ],
-)
-def test_plan_names_the_problem_when_a_file_is_wrong(stack: Stack, old: str, new: str, expected: str) -> None:
-    assert expected in problems(MINIMAL.replace(old, new), stack)
+    run = record.get_run(RUN_ID)
+    assert run is not None
+    assert (run.pipeline, run.pipeline_file) == ("inline", "the definition in the input of the execution")
+    assert answer["endsAt"] == datetime.fromisoformat(run.started_at).timestamp() + 600
+    (job,) = record.list_jobs(RUN_ID)
+    assert job.request["jobDriver"]["sparkSubmit"]["entryPoint"] == "s3://b/7.py"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("name: [", "not YAML"),
-        ("", "must be a mapping with name, application and jobs"),
-        ("a: !!python/object:os.system {}", "not YAML"),
-        ("\tname: x", "not YAML"),
-    ],
-)
-def test_plan_says_so_when_a_file_is_not_a_pipeline_at_all(stack: Stack, text: str, expected: str) -> None:
-    assert expected in problems(text, stack)
+def test_plan_run_names_every_problem_when_the_definition_it_is_given_is_wrong(invoke: Callable[..., Any]) -> None:
+    event = example_event("plan_run.console") | {"input": {"definition": {"name": "inline", "jobs": []}}}
 
+    with pytest.raises(
+        InvalidPipelineError, match=r"definition in the input of the execution has 2 problems"
+    ) as caught:
+        invoke("plan_run", event)
 
-def test_plan_names_known_parameters_when_one_is_unknown(stack: Stack) -> None:
-    message = problems(SALARIES, stack, name="salaries", parameters={"tops": 3})
-
-    assert "parameters.tops: is not a parameter of this pipeline; it has: top, input" in message
-
-
-def test_plan_keeps_what_the_file_says_when_the_stack_has_a_default(stack: Stack) -> None:
-    text = MINIMAL + (
-        "    executionRoleArn: arn:aws:iam::123456789012:role/mine\n"
-        "    configurationOverrides:\n"
-        "      monitoringConfiguration: {s3MonitoringConfiguration: {logUri: s3://mine/logs}}\n"
-        "    tags: {team: data}\n"
-    )
-    _, (job,) = planned(text, stack)
-
-    assert job.request["executionRoleArn"] == "arn:aws:iam::123456789012:role/mine"
-    assert job.log_uri == "s3://mine/logs"
-    assert job.request["tags"]["team"] == "data"
-    assert job.request["tags"]["emr-pipelines:run"] == "r"
-
-
-def test_plan_needs_no_application_request_when_the_application_exists(stack: Stack) -> None:
-    text = MINIMAL.replace("{releaseLabel: emr-7.9.0, type: SPARK}", "{lifecycle: existing, applicationId: 00f1abc}")
-
-    run, _ = planned(text, stack)
-
-    assert (run.lifecycle, run.application_id, run.application) == ("existing", "00f1abc", {})
-
-
-def test_plan_reads_on_as_a_word_when_notifications_are_chosen(stack: Stack) -> None:
-    run, _ = planned(MINIMAL + "notifications: {on: [FAILED]}\n", stack)
-
-    assert run.notify_on == ["FAILED"]
+    assert {problem.path for problem in caught.value.problems} == {"application", "jobs"}
