@@ -89,7 +89,7 @@ class DeployedStack:
         pages = self.aws.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=arn)
         return [execution for page in pages for execution in page["executions"]]
 
-    def ended(self, execution_arn: str) -> str:
+    def ended(self, execution_arn: str, seconds: float = RUN_SECONDS) -> str:
         """Wait for the end of an execution; returns its status."""
         states = self.aws.client("stepfunctions")
 
@@ -97,7 +97,7 @@ class DeployedStack:
             found: str = states.describe_execution(executionArn=execution_arn)["status"]
             return found if found != "RUNNING" else None
 
-        return eventually(status, RUN_SECONDS)
+        return eventually(status, seconds)
 
     def item(self, execution_arn: str, sort_key: str = "RUN") -> dict[str, Any]:
         """An item of the run record, as DynamoDB keeps it."""
