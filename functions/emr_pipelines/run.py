@@ -83,7 +83,7 @@ class Run:
     @property
     def why_stopping(self) -> str:
         """Say why jobs of the run are cancelled."""
-        return self.stopping or f"The run had {self.state}."
+        return self.stopping or f"The run had ended: {self.state}."
 
     @property
     def duration_seconds(self) -> float | None:
