@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import cancel, control, deploy, environment, runs
+from emrp import backfill, cancel, control, deploy, environment, logs, runs
 from emrp.command_line import Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
@@ -84,8 +84,10 @@ app.command("run", epilog=control.RUN_EXAMPLES)(control.run_command)
 app.command("watch", epilog=control.WATCH_EXAMPLES)(control.watch_command)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel_command)
 app.command("repair", epilog=control.REPAIR_EXAMPLES)(control.repair_command)
+app.command("backfill", epilog=backfill.EXAMPLES)(backfill.backfill_command)
 app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
 app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
+app.command("logs", epilog=logs.EXAMPLES)(logs.logs_command)
 
 
 def main() -> NoReturn:
