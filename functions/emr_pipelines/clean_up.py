@@ -35,9 +35,9 @@ def clean_up(
     if not run.ended:
         # First, so that a job that is just being added finds the run ended and is not submitted.
         run = record.end_run(run.run_id, *_verdict(run, jobs, state, error, cause))
-    cancelled = [cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs if not job.ended]
-    for job in cancelled:
-        if job.ended:
+    jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs]
+    for job in jobs:
+        if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
             settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
     if run.application_id:
         record.stop_waiting(run.application_id, run.run_id)

@@ -15,8 +15,9 @@ Invoke = Callable[..., Any]
 
 
 def end_job(record: RunRecord, state: str, details: str | None = None) -> None:
-    """Let the job of the run end."""
-    record.record_state(record.get_job(RUN_ID, "process"), state, "2026-11-21T12:00:59.000000Z", state_details=details)
+    """Let the job of the run end, and everybody know."""
+    job = record.get_job(RUN_ID, "process")
+    record.settle_job(record.record_state(job, state, "2026-11-21T12:00:59.000000Z", state_details=details))
 
 
 @pytest.mark.usefixtures("submitted")
@@ -85,6 +86,15 @@ class TestCleanUp:
         invoke("clean_up", "every_job_ended")
 
         assert events.types == ["Pipeline Run Succeeded"]
+
+    def test_clean_up_settles_a_job_when_it_ended_in_an_interrupted_function(
+        self, invoke: Invoke, record: RunRecord, events: FakeDomainEvents
+    ) -> None:
+        record.record_state(record.get_job(RUN_ID, "process"), "FAILED", "2026-11-21T12:00:59.000000Z")
+        invoke("clean_up", "execution_aborted")
+
+        assert events.types == ["Job Run Failed", "Pipeline Run Cancelled"]
+        assert record.get_job(RUN_ID, "process").settled
 
     def test_clean_up_deletes_the_application_when_it_is_transient(
         self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless
