@@ -8,6 +8,7 @@ from ministack.core.responses import AccountRegionScopedDict
 
 from emrp.local.emr_serverless.errors import ApiError
 
+_SWITCHED_OFF = "off"
 _QUOTAS = {  # operation: (calls per second, burst)
     "ListApplications": (10, 50),
     "CreateApplication": (1, 25),
@@ -24,6 +25,11 @@ _QUOTAS = {  # operation: (calls per second, burst)
 }
 
 
+def quotas_from(setting: str) -> "ApiQuotas | None":
+    """Read the setting EMRP_API_QUOTAS: `off`, or what AWS's quotas are multiplied by."""
+    return None if setting == _SWITCHED_OFF else ApiQuotas(times=float(setting))
+
+
 @dataclass
 class _Bucket:
     calls: float
@@ -31,17 +37,18 @@ class _Bucket:
 
 
 class ApiQuotas:
-    """One token bucket per operation, account and region."""
+    """One token bucket per operation, account and region; `times` is what a quota increase multiplies them by."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, times: float = 1.0) -> None:
         self._clock = clock
+        self._times = times
         self._buckets = AccountRegionScopedDict()
 
     def take(self, operation: str) -> None:
         """Count a call, or refuse it when it is one too many."""
         if operation not in _QUOTAS:
             return
-        per_second, burst = _QUOTAS[operation]
+        per_second, burst = (self._times * quota for quota in _QUOTAS[operation])
         now = self._clock()
         bucket = self._buckets.setdefault(operation, _Bucket(burst, now))
         bucket.calls = min(burst, bucket.calls + (now - bucket.filled_at) * per_second)

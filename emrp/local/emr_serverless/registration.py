@@ -25,8 +25,9 @@ from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.in_process import InProcessClient
 from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.logs import LogStores
-from emrp.local.emr_serverless.quotas import ApiQuotas
+from emrp.local.emr_serverless.quotas import quotas_from
 from emrp.local.emr_serverless.service import EmrServerless
+from emrp.local.emr_serverless.simulated import simulation
 from emrp.local.patches.anchors import when_first_asked
 from emrp.local.spark import WarmDrivers, start_driver
 
@@ -45,10 +46,11 @@ def install() -> None:
     data_dir = Path(os.environ["STATE_DIR"]).parent / _MODULE
     event_logs = EventLogs(data_dir / "event-logs")
     work_dir = Path(os.environ["TMPDIR"]) / _MODULE
+    simulated_seconds = os.environ.get("EMRP_SIMULATED_JOB_SECONDS")
     surroundings = Surroundings(
         events=Events(_publish_soon),
         logs=LogStores(aws.put_object, aws.put_lines, data_dir / "logs"),
-        start_driver=start_driver,
+        start_driver=simulation(float(simulated_seconds)) if simulated_seconds else start_driver,
         warm_drivers=_warm_drivers,
         driver_environment=_driver_environment,
         machine=Gate(_fits_this_machine),
@@ -56,8 +58,7 @@ def install() -> None:
         work_dir=work_dir,
     )
     history_server = HistoryServer(start_driver, event_logs, work_dir / "history-server")
-    limited = os.environ.get("EMRP_API_QUOTAS", "on") != "off"
-    _service = EmrServerless(surroundings, history_server, ApiQuotas() if limited else None)
+    _service = EmrServerless(surroundings, history_server, quotas_from(os.environ.get("EMRP_API_QUOTAS", "1")))
     _register(Api(_service, authorize if iam.is_enforced() else None))
     client = InProcessClient(_service, lambda: app._MAIN_LOOP)
     cloudformation.check_anchors()
