@@ -25,9 +25,9 @@ def format_date(moment: str, form: str = "%Y-%m-%d", timezone: str = "UTC") -> s
     """Write an ISO time (as it is in a time zone) or an ISO date with the directives of strftime."""
     if "%" in _DIRECTIVE.sub("", form):
         raise ValueError(f"{form!r} is no date format: write one like '%Y-%m-%d'")
-    parsed = _parse(moment)
+    parsed, zone = _parse(moment), _zone(timezone)
     if isinstance(parsed, datetime):
-        parsed = parsed.astimezone(_zone(timezone))
+        parsed = parsed.astimezone(zone)
     return parsed.strftime(form)
 
 
@@ -39,10 +39,12 @@ def shift(
     if (hours or minutes) and not isinstance(parsed, datetime):
         raise ValueError(f"{moment!r} is a date, so it cannot be moved by hours or minutes")
     year, month = divmod(parsed.year * _MONTHS + parsed.month - 1 + years * _MONTHS + months, _MONTHS)
-    if not date.min.year <= year <= date.max.year:
-        raise ValueError(f"{moment!r} cannot be moved to the year {year}")
-    parsed = parsed.replace(year=year, month=month + 1, day=min(parsed.day, monthrange(year, month + 1)[1]))
-    parsed += timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
+    try:
+        last_day = monthrange(year, month + 1)[1]
+        parsed = parsed.replace(year=year, month=month + 1, day=min(parsed.day, last_day))
+        parsed += timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{moment!r} cannot be moved so far") from error
     return parsed.isoformat().replace("+00:00", "Z")
 
 
