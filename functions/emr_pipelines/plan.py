@@ -46,12 +46,8 @@ def plan(run: Run, definition: Definition, stack: Stack) -> tuple[Run, list[Job]
         "run": {"id": origin, "output": output},
         "stack": {"name": stack.name, "bucket": stack.bucket},
     }
+    nodes = _nodes(definition, scope)
     run = _with_settings(run, definition, stack, scope, problems)
-    loops = _loops(definition.data["jobs"], scope, problems)
-    _raise_any(problems, definition)
-    nodes = expand(definition.data["jobs"], loops)
-    problems += _too_much(nodes)
-    _raise_any(problems, definition)
     jobs = [_job(node, run, stack, scope, problems) for node in nodes]
     _raise_any(problems, definition)
     return run, _connected(jobs)
@@ -88,6 +84,15 @@ def _with_settings(run: Run, definition: Definition, stack: Stack, scope: Scope,
         concurrency=data["concurrency"] or {},
         notify_on=list(data["notifications"]["on"]),
     )
+
+
+def _nodes(definition: Definition, scope: Scope) -> list[Node]:
+    problems: list[Problem] = []
+    loops = _loops(definition.data["jobs"], scope, problems)
+    _raise_any(problems, definition)
+    nodes = expand(definition.data["jobs"], loops)
+    _raise_any(list(_too_much(nodes)), definition)
+    return nodes
 
 
 def _loops(jobs: Sequence[Mapping[str, Any]], scope: Scope, problems: list[Problem]) -> dict[str, list[Any]]:
