@@ -64,10 +64,11 @@ class _JobInScope(Mapping[str, Any]):
 def _by_definition(job: Job, others: list[_JobInScope]) -> dict[str, Any]:
     """Return the jobs by their names in the pipeline file: one, or for a loop the list of its iterations.
 
-    Inside a loop, the name of another job of the loop is the one of the same iteration.
+    Inside a loop, the name of another job of the loop is the one of the same iteration. A loop over nothing is left
+    out: its one job, which has no request, is none of its iterations.
     """
     found: dict[str, Any] = {}
-    for other in others:
+    for other in (other for other in others if other.job.request):
         name = other.job.definition
         if other.job.loop is None:
             found[name] = other

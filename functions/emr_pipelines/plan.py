@@ -136,7 +136,9 @@ def _job(node: Node, run: Run, stack: Stack, scope: Scope, problems: list[Proble
         after=list(node.after),
     )
     if node.skipped:
-        return replace(job, state=JobState.SKIPPED, state_details=node.skipped, ended_at=run.started_at)
+        job = replace(job, state=JobState.SKIPPED, state_details=node.skipped, ended_at=run.started_at)
+        if node.definition["forEach"]:  # it stands for all iterations, so there is no request
+            return job
     output_uri = f"{run.output}/_outputs/{node.name}.json"
     of_job = {"job": {"name": node.name, "outputUri": output_uri}, "item": node.item}
     found: list[Problem] = []
