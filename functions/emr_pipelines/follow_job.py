@@ -24,6 +24,8 @@ def follow_job(
         job,
         observed.state,
         observed.observed_at,
+        application_id=observed.application_id,  # known already, unless linking the job run was interrupted
+        job_run_id=observed.job_run_id,
         state_details=observed.state_details,
         attempts=observed.attempts,
         attempt_history=history,

@@ -9,6 +9,7 @@ from emr_pipelines.errors import TransientError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.emr_serverless import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.table import Table
 from emr_pipelines.run import Job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,21 @@ def job_event(state: str, second: int = 30) -> dict[str, Any]:
     event = example_event("handle_state_change.job_run_running")
     event["detail"] |= {"state": state, "updatedAt": f"2026-11-21T12:00:{second:02d}.000000Z"}
     return event
+
+
+def test_handle_state_change_completes_the_link_when_it_was_interrupted(
+    planned: str, invoke: Invoke, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_arguments: object, **_named: object) -> None:
+        raise TransientError("UpdateItem")
+
+    with monkeypatch.context() as patch, pytest.raises(TransientError):
+        patch.setattr(Table, "update", die)
+        record.link_job_run(record.get_job(planned, "process"), "app1", "run1")
+    invoke("handle_state_change", "job_run_running")
+
+    job = record.get_job(planned, "process")
+    assert (job.state, job.application_id, job.job_run_id) == ("RUNNING", "app1", "run1")
 
 
 @pytest.mark.usefixtures("submitted")
