@@ -58,7 +58,7 @@ def install() -> None:
     """Complete what ministack enforces."""
     replace(app, "pin_request_origin", "de819c1bd9ac", _loopback_is_secure)
     replace(iam_evaluator, "authenticate", "42c3660c401b", _or_unsigned)
-    replace(iam_actions, "extract_resource_arn", "82f51700695c", _or_machine_of_token)
+    replace(iam_actions, "extract_resource_arn", "82f51700695c", _or_as_aws_names_it)
     replace(iam_actions, "request_tag_context", "d46adb816e02", _and_events)
     stepfunctions._run_task = _as_the_machines_role(stepfunctions._run_task)
     eventbridge._invoke_target = _if_target_lets_events_in(eventbridge._invoke_target)
@@ -123,15 +123,23 @@ def _or_unsigned(authenticate: Callable[..., object]) -> Callable[..., object]:
     return authenticate_signed
 
 
-def _or_machine_of_token(extract: Callable[..., str]) -> Callable[..., str]:
-    """Find the state machine that an answer to a task is for, which only the token names."""
+def _or_as_aws_names_it(extract: Callable[..., str]) -> Callable[..., str]:
+    """Find what ministack does not: the machine of a task's token, rules of the default bus, schedules of a group."""
 
-    def extract_resource_arn(
-        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: object
+    def extract_resource_arn(  # noqa: PLR0917 -- ministack's
+        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, query: Json, *scope: str
     ) -> str:
+        place = f"{service}:{':'.join(scope)}"
         if "AWSStepFunctions.SendTask" in headers.get("x-amz-target", ""):
             return _machine_of_token.get(json.loads(body).get("taskToken"), "*")
-        return extract(service, method, path, headers, body, *rest)
+        if "AWSEvents." in headers.get("x-amz-target", ""):
+            request = json.loads(body)
+            if (rule := request.get("Rule") or request.get("Name")) and not request.get("EventBusName"):
+                return f"arn:aws:{place}:rule/{rule}"
+        if service == "scheduler" and path.startswith("/schedules/"):
+            (group,) = query.get("groupName") or [json.loads(body or b"{}").get("GroupName", "default")]
+            return f"arn:aws:{place}:schedule/{group}/{path.removeprefix('/schedules/')}"
+        return extract(service, method, path, headers, body, query, *scope)
 
     return extract_resource_arn
 
