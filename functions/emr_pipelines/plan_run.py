@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Any
 
+from emr_pipelines.clock import now
 from emr_pipelines.definition import Definition
 from emr_pipelines.errors import InvalidRunInputError, PipelineNotFoundError, RepairRefusedError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.job_state import JobState
 from emr_pipelines.plan import plan
 from emr_pipelines.repair import continued, same_plan, take_over
 from emr_pipelines.run import Job, Run
@@ -34,9 +36,13 @@ def plan_run(
     else:
         run, jobs = plan(run, _definition(run, asked, registry), stack)
     record.save_plan(run, jobs)
+    # Looking after the plan is in place: whoever ended the run before it was there did not know these jobs.
+    latest = record.get_run(run_id)
+    if latest and latest.ended:
+        jobs = [_never_run(job, latest, record) for job in jobs]
     return {
         "runId": run_id,
-        "jobs": _groups([job.name for job in jobs if not job.ended]),
+        "jobs": groups([job.name for job in jobs if not job.ended]),
         "endsAt": datetime.fromisoformat(run.deadline).timestamp() if run.deadline else None,
     }
 
@@ -62,6 +68,10 @@ def _definition(run: Run, asked: dict[str, Any], registry: PipelineRegistry) -> 
     return definition
 
 
+def _never_run(job: Job, run: Run, record: RunRecord) -> Job:
+    return job if job.ended else record.record_state(job, JobState.CANCELLED, now(), state_details=run.why_stopping)
+
+
 def _plan_repair(
     run: Run, asked: dict[str, Any], record: RunRecord, registry: PipelineRegistry, stack: Stack
 ) -> tuple[Run, list[Job]]:
@@ -83,7 +93,7 @@ def _plan_repair(
     return planned, jobs
 
 
-def _groups(names: list[str]) -> list[list[str]]:
+def groups(names: list[str]) -> list[list[str]]:
     """Return as many groups as one Map can run, each with as few jobs as possible."""
     if len(names) <= _GROUP:
         return [[name] for name in names]

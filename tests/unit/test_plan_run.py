@@ -57,6 +57,17 @@ def test_plan_run_changes_nothing_when_it_is_repeated(invoke: Callable[..., Any]
     assert (record.get_run(RUN_ID), record.list_jobs(RUN_ID)) == before
 
 
+def test_plan_run_cancels_the_jobs_when_the_run_was_stopped_before(
+    invoke: Callable[..., Any], record: RunRecord
+) -> None:
+    invoke("clean_up", "execution_aborted")
+    answer = invoke("plan_run", "upload")
+
+    assert answer["jobs"] == []
+    (job,) = record.list_jobs(RUN_ID)
+    assert (job.state, job.state_details) == ("CANCELLED", "The run had ended: CANCELLED.")
+
+
 def test_plan_run_lists_the_pipelines_when_the_name_is_unknown(invoke: Callable[..., Any], record: RunRecord) -> None:
     event = example_event("plan_run.console")
     event["input"]["pipeline"] = "salary"
