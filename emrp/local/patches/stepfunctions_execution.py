@@ -115,6 +115,14 @@ def install() -> None:
     replace(stepfunctions, "_add_event", "b1db143ccd21", lambda _: _add_event)
     replace(stepfunctions, "_scaled_sleep", "5ed19df2efa9", lambda _: _scaled_sleep)
     edit(stepfunctions, "_invoke_activity", ("evt.wait(timeout=timeout)", "_wait_for(evt)"), _wait_for=wait_for)
+    # The event has the format of DescribeExecution, which says why an execution was stopped.
+    edit(
+        stepfunctions,
+        "_emit_execution_status_event",
+        ('"error": execution.get("error") if failed', '"error": execution.get("error") if _has_cause(status)'),
+        ('"cause": execution.get("cause") if failed', '"cause": execution.get("cause") if _has_cause(status)'),
+        _has_cause=frozenset({"ABORTED", "FAILED"}).__contains__,
+    )
 
 
 def wait_for(event: Event, timeout: float | None = None) -> bool:

@@ -1,0 +1,140 @@
+"""The commands about runs, as a person types them: a run that fails is looked at and repaired, another cancelled."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from emrp.find_runs import execution_arn
+from tests.local.conftest import LocalAwsUnderTest, eventually
+from tests.local.deployed import RUN_SECONDS, DeployedStack, deploy
+
+pytestmark = pytest.mark.spark
+
+PIPELINE = """\
+name: {name}
+parameters: {{greeting: hello}}
+application: {{releaseLabel: emr-7.9.0, type: SPARK}}
+jobs:
+  - name: first
+    jobDriver: {{sparkSubmit: {{entryPoint: "s3://{{{{ stack.bucket }}}}/jobs/{name}-fine.py"}}}}
+  - name: middle
+    dependsOn: [first]
+    jobDriver: {{sparkSubmit: {{entryPoint: "s3://{{{{ stack.bucket }}}}/jobs/{name}-middle.py"}}}}
+  - name: last
+    dependsOn: [middle]
+    jobDriver: {{sparkSubmit: {{entryPoint: "s3://{{{{ stack.bucket }}}}/jobs/{name}-fine.py"}}}}
+"""
+FINE = 'print("all is well")\n'
+BROKEN = 'print("before it breaks")\nraise ValueError("the third column is missing")\n'
+ENDLESS = 'import time\nprint("for ever", flush=True)\ntime.sleep(600)\n'
+
+Emrp = Callable[..., "Ended"]
+
+
+class Ended:
+    """A command that has ended."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.printed, self.complaint = process.returncode, process.stdout, process.stderr
+
+    def document(self) -> Any:
+        """What it printed with --json."""
+        return json.loads(self.printed)
+
+
+@pytest.fixture(scope="module")
+def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
+    return deploy(enforcing_aws, "cli-runs")
+
+
+@pytest.fixture(scope="module")
+def emrp(stack: DeployedStack) -> Emrp:
+    """Run the command in a process of its own, against the stack of these tests."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    start = [sys.executable, "-c", "from emrp.cli import main; main()"]
+    target = ["--local", "--port", str(stack.aws.server.port), "--stack", stack.stack.name]
+
+    def run(*arguments: str) -> Ended:
+        command = [*start, *target, *arguments]
+        return Ended(
+            subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+        )
+
+    return run
+
+
+@pytest.fixture
+def pipeline(stack: DeployedStack) -> str:
+    name = f"graph-{uuid4().hex[:8]}"
+    stack.put(f"jobs/{name}-fine.py", FINE)
+    stack.put(f"jobs/{name}-middle.py", BROKEN)
+    stack.register(f"{name}.yaml", PIPELINE.format(name=name))
+    return name
+
+
+def states(document: dict[str, Any]) -> dict[str, str]:
+    return {job["name"]: job["state"] for job in document["jobs"]}
+
+
+def test_run_is_listed_shown_and_repaired_when_its_middle_job_fails(
+    stack: DeployedStack, emrp: Emrp, pipeline: str
+) -> None:
+    failed = emrp("run", pipeline, "-p", "greeting=hi", "--json")
+
+    run = failed.document()
+    assert failed.code == 1, failed.complaint
+    assert states(run) == {"first": "SUCCESS", "middle": "FAILED", "last": "SKIPPED"}
+
+    (listed,) = emrp("list", "--pipeline", pipeline).printed.splitlines()[1:]
+    assert all(text in listed for text in (run["runId"], "FAILED", "execution", "Job middle"))
+
+    shown = emrp("show", run["runId"]).printed
+    assert "ValueError: the third column is missing" in shown
+    assert "Parameter greeting  hi" in shown
+    assert "└ ✗ middle" in shown
+    assert "Not every upstream job succeeded (middle: FAILED)." in shown
+
+    logs = emrp("logs", run["runId"])
+    assert logs.printed.count("before it breaks") == 1
+    assert "middle stdout" in logs.complaint
+    assert "all is well" in emrp("logs", run["runId"], "first", "--stdout").printed
+
+    stack.put(f"jobs/{pipeline}-middle.py", FINE)
+    repaired = emrp("repair", run["runId"])
+
+    assert repaired.code == 0, repaired.complaint
+    assert repaired.printed.startswith("Runs again: middle, last. Taken over: first.\n")
+    (repair,) = [listed for listed in emrp("list", "--json").document()["runs"] if listed["repairOf"] == run["runId"]]
+    assert (repair["state"], repair["parameters"]) == ("SUCCEEDED", {"greeting": "hi"})
+    jobs = emrp("show", repair["runId"], "--json").document()["jobs"]
+    assert [job["reusedFrom"] for job in jobs] == [run["runId"], None, None]
+    again = emrp("repair", run["runId"])
+    assert (again.code, again.complaint) == (
+        2,
+        f"The run {run['runId']} has been repaired by {repair['runId']}: repair that one.\n",
+    )
+
+
+def test_nothing_runs_any_more_when_a_run_was_cancelled(stack: DeployedStack, emrp: Emrp, pipeline: str) -> None:
+    stack.put(f"jobs/{pipeline}-fine.py", ENDLESS)
+    run_id = emrp("run", pipeline, "--no-follow", "--json").document()["runId"]
+    arn = execution_arn(stack.stack, run_id)
+    eventually(lambda: stack.item(arn, "JOB#first").get("state") == "RUNNING", RUN_SECONDS)
+
+    cancelled = emrp("cancel", run_id, "--yes", "--reason", "wrong file", "--json")
+
+    assert cancelled.code == 0, cancelled.complaint
+    document = cancelled.document()
+    assert (document["state"], states(document)) == (
+        "CANCELLED",
+        {"first": "CANCELLED", "middle": "CANCELLED", "last": "CANCELLED"},
+    )
+    assert "wrong file" in document["cause"]
+    assert stack.active_job_runs(arn) == []
+    assert emrp("cancel", run_id).printed == f"The run {run_id} had ended before: it is CANCELLED.\n"
