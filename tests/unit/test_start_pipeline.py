@@ -3,11 +3,11 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
-from emr_pipelines.definition import Definition
 from emr_pipelines.errors import RequestRefusedError, TransientError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
@@ -55,15 +55,18 @@ def happened(event: dict[str, Any], pipeline: str = "salaries") -> dict[str, Any
 
 
 class Pipelines:
-    """Registers pipelines that have triggers and nothing else."""
+    """Registers pipelines that do the same as salaries when something else happens."""
 
     def __init__(self, registry: PipelineRegistry) -> None:
         self._registry = registry
+        known = registry.get("salaries")
+        assert known
+        self._salaries = known
 
     def __call__(self, **triggers: Triggers) -> None:
         for name, data in triggers.items():
-            file = f"pipelines/{name}.yaml"
-            self._registry.put(Definition(name=name, file=file, version="v1", data={"triggers": data}, lines={}))
+            changed = {**self._salaries.data, "name": name, "triggers": data}
+            self._registry.put(replace(self._salaries, name=name, data=changed))
 
 
 class DeadLetters:
