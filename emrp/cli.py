@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import backfill, cancel, control, deploy, environment, logs, runs
+from emrp import author, backfill, cancel, control, deploy, environment, logs, runs
 from emrp.command_line import Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
@@ -80,6 +80,9 @@ def smoke(context: typer.Context, yes: Yes = False) -> None:
 
 
 # The commands of other modules, in the order of the help: one line each.
+app.command("validate", epilog=author.VALIDATE_EXAMPLES)(author.validate_command)
+app.command("plan", epilog=author.PLAN_EXAMPLES)(author.plan_command)
+app.command("schema", epilog=author.SCHEMA_EXAMPLES)(author.schema_command)
 app.command("run", epilog=control.RUN_EXAMPLES)(control.run_command)
 app.command("watch", epilog=control.WATCH_EXAMPLES)(control.watch_command)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel_command)

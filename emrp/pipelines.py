@@ -68,12 +68,18 @@ class Change:
         return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
-def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
-    """Read and check pipeline files, and those in folders; raises UsageError with the problems of all of them."""
+def find_files(paths: Sequence[Path]) -> list[PipelineFile]:
+    """Read pipeline files, and those in folders; raises UsageError when there are none."""
     found = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     files = [PipelineFile(path, _text(path)) for path in found if path.suffix in SUFFIXES]
     if not files:
         raise UsageError(f"There is no pipeline file ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}.")
+    return files
+
+
+def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
+    """Read and check pipeline files, and those in folders; raises UsageError with the problems of all of them."""
+    files = find_files(paths)
     complaints = []
     for file in files:
         same = [str(other.path) for other in files if other.name == file.name]

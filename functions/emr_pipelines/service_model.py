@@ -23,6 +23,9 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 _WORDS = {"boolean": "true or false", "double": "a number", "float": "a number", "integer": "a whole number",
           "long": "a whole number", "string": "text"}  # fmt: skip
 
+_JSON_TYPES = {"boolean": "boolean", "integer": "integer", "long": "integer"}
+_TEMPLATE = {"type": "string", "pattern": r"\{\{"}
+
 
 class Operation(NamedTuple):
     """An operation of EMR Serverless, and what the functions fill in when they call it."""
@@ -76,6 +79,36 @@ def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def request_schema(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of what a person writes of a request; shapes that it needs are added to `definitions`."""
+    schema = _structure_schema(input_shape(operation), definitions)
+    return {**schema, "properties": {k: v for k, v in schema["properties"].items() if k not in operation.ours}}
+
+
+def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(shape, StructureShape):
+        if shape.name not in definitions:
+            definitions[shape.name] = {}  # a shape may contain itself
+            definitions[shape.name] = _structure_schema(shape, definitions)
+        return {"$ref": f"#/$defs/{shape.name}"}
+    if isinstance(shape, MapShape):
+        return {"type": "object", "additionalProperties": _schema(shape.value, definitions)}
+    if isinstance(shape, ListShape):
+        return {"anyOf": [{"type": "array", "items": _schema(shape.member, definitions)}, _TEMPLATE]}
+    if isinstance(shape, StringShape):
+        return {"anyOf": [{"enum": list(shape.enum)}, _TEMPLATE]} if shape.enum else {"type": "string"}
+    return {"anyOf": [{"type": _JSON_TYPES.get(shape.type_name, "number")}, _TEMPLATE]}
+
+
+def _structure_schema(shape: StructureShape, definitions: dict[str, Any]) -> dict[str, Any]:
+    properties = {
+        name: {**_schema(member, definitions), "description": re.sub(r"<[^>]*>", "", member.documentation).strip()}
+        for name, member in shape.members.items()
+    }
+    return {"type": "object", "properties": properties, "required": list(shape.required_members),
+            "additionalProperties": False}  # fmt: skip
 
 
 def _check(shape: Shape, value: object, path: str, unknown: frozenset[str]) -> Iterator[Problem]:
