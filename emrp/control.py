@@ -70,13 +70,18 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     stack = target.stack()
     old = find_run(stack, run_id).run
     repair_id = f"{old.pipeline}-repair-{uuid4().hex[:12]}"
+    if not old.ended:
+        raise UsageError(f"The run {run_id} is still running: wait for its end, or `emrp cancel {run_id}`.")
+    if old.repaired_by:
+        raise UsageError(f"The run {run_id} has been repaired by {old.repaired_by}: repair that one.")
     if not latest:
         again, kept = _repaired_jobs(stack, old, repair_id, from_job)
         if not as_json:
             typer.echo(
                 f"Runs again: {listing(again, _SHOWN_JOBS)}. Taken over: {listing(kept, _SHOWN_JOBS) or 'nothing'}."
             )
-    run_input = {"pipeline": old.pipeline, "repair": run_id, "from": from_job, "latest": latest}
+    options = {**({"from": from_job} if from_job else {}), **({"latest": True} if latest else {})}
+    run_input = {"pipeline": old.pipeline, "repair": run_id, **options}
     _start(target, stack, repair_id, run_input, follow=follow, as_json=as_json)
 
 
@@ -85,10 +90,6 @@ def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None)
 
     Planned here as the functions will plan it, so that what they would refuse is said before anything starts.
     """
-    if not old.ended:
-        raise UsageError(f"The run {old.run_id} is still running: wait for its end, or `emrp cancel {old.run_id}`.")
-    if old.repaired_by:
-        raise UsageError(f"The run {old.run_id} has been repaired by {old.repaired_by}: repair that one.")
     old_jobs = RunRecord(stack.run_table).list_jobs(old.run_id)
     try:
         planned = Run.begin(repair_id, execution_arn(stack, repair_id), {"pipeline": old.pipeline})

@@ -34,7 +34,7 @@ def live_jobs(console: Console, width: int, run: Run, jobs: Sequence[Job]) -> Re
     if len(jobs) <= room:
         return job_tree(console, width, run, jobs)
     noteworthy = [job for job in jobs if is_noteworthy(job)]
-    shown = sorted(noteworthy, key=lambda job: job.unsuccessful)[:room]
+    shown = sorted(noteworthy, key=lambda job: not job.unsuccessful)[:room]
     table = _table(glyphs(console), width, run, [Row("", job.name, "", job) for job in shown])
     hidden = len(noteworthy) - len(shown)
     return Group(table, *([Text(f"... and {hidden} more", style="dim")] if hidden else []), _counts(jobs))
