@@ -2,7 +2,13 @@
 
 from emr_pipelines.clock import now
 from emr_pipelines.domain_event import job_run_ended
-from emr_pipelines.errors import JobCancelledError, JobFailedError, JobSkippedError, RequestRefusedError
+from emr_pipelines.errors import (
+    JobCancelledError,
+    JobFailedError,
+    JobSkippedError,
+    RequestRefusedError,
+    ResourceMissingError,
+)
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
@@ -19,18 +25,7 @@ def follow_job(
     record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
 ) -> Job:  # fmt: skip
     """Take in one observation of a job's job run, however late, early or often it comes."""
-    history = emr.list_attempts(observed) if is_final(observed.state) and not job.ended else None
-    job = record.record_state(
-        job,
-        observed.state,
-        observed.observed_at,
-        application_id=observed.application_id,  # known already, unless linking the job run was interrupted
-        job_run_id=observed.job_run_id,
-        state_details=observed.state_details,
-        attempts=observed.attempts,
-        attempt_history=history,
-        resources=observed.resources,
-    )
+    job = _observe(job, observed, record, emr)
     if job.ended:
         settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
     elif job.task_token:
@@ -88,9 +83,27 @@ def cancel_job(job: Job, why: str, *, record: RunRecord, emr: EmrServerless) -> 
         return job
     try:
         emr.cancel_job_run(job.application_id, job.job_run_id)
+    except ResourceMissingError:
+        return record.record_state(job, JobState.CANCELLED, now(), state_details=why)  # gone with its application
     except RequestRefusedError:
-        return job  # it has ended by itself, and its event is on the way
+        # It has ended by itself, and nobody may be left to notice that its event was lost.
+        return _observe(job, emr.get_job_run(job.application_id, job.job_run_id), record, emr)
     return record.record_state(job, JobState.CANCELLING, now(), state_details=why)
+
+
+def _observe(job: Job, observed: ObservedJobRun, record: RunRecord, emr: EmrServerless) -> Job:
+    history = emr.list_attempts(observed) if is_final(observed.state) and not job.ended else None
+    return record.record_state(
+        job,
+        observed.state,
+        observed.observed_at,
+        application_id=observed.application_id,  # known already, unless linking the job run was interrupted
+        job_run_id=observed.job_run_id,
+        state_details=observed.state_details,
+        attempts=observed.attempts,
+        attempt_history=history,
+        resources=observed.resources,
+    )
 
 
 def _find_job_run(job: Job, record: RunRecord, emr: EmrServerless) -> Job:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emr_pipelines.errors import TransientError
+from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, TransientError
 from emr_pipelines.gateways.run_record import RunRecord
 
 from tests.unit.conftest import RUN_ID, example_event
@@ -95,6 +95,24 @@ class TestCleanUp:
 
         assert events.types == ["Job Run Failed", "Pipeline Run Cancelled"]
         assert record.get_job(RUN_ID, "process").settled
+
+    def test_clean_up_sees_the_end_of_a_job_when_its_event_was_lost(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, events: FakeDomainEvents
+    ) -> None:
+        emr.set_job_run("run1", "SUCCESS", second=50)
+        emr.failures["cancel_job_run"] = RequestRefusedError("CancelJobRun", "ValidationException", "It has ended.")
+        invoke("clean_up", "execution_aborted")
+
+        assert record.get_job(RUN_ID, "process").state == "SUCCESS"
+        assert events.types == ["Job Run Succeeded", "Pipeline Run Cancelled"]
+
+    def test_clean_up_ends_a_job_when_its_job_run_is_gone(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord
+    ) -> None:
+        emr.failures["cancel_job_run"] = ResourceMissingError("CancelJobRun", "ResourceNotFoundException", "run1")
+        invoke("clean_up", "execution_aborted")
+
+        assert record.get_job(RUN_ID, "process").state == "CANCELLED"
 
     def test_clean_up_deletes_the_application_when_it_is_transient(
         self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless
