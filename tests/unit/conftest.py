@@ -246,6 +246,13 @@ def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         yield run
 
 
+def deployed_stack(pipeline_state_machine_arn: str = os.environ["PIPELINE_STATE_MACHINE_ARN"]) -> DeployedStack:
+    """Return a stack whose outputs are called as what they are, except for those that the tests have."""
+    outputs = {field.name: field.name for field in fields(DeployedStack)}
+    outputs |= {"name": "emr-pipelines", "bucket": "bucket", "run_table": "runs"}
+    return DeployedStack(**{**outputs, "pipeline_state_machine_arn": pipeline_state_machine_arn})
+
+
 @pytest.fixture
 def deployed(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> DeployedStack:
     """The stack as the command line finds it; the executions of its state machine run for ever."""
@@ -254,8 +261,6 @@ def deployed(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> DeployedStac
         definition=json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}),
         roleArn="arn:aws:iam::123456789012:role/states",
     )
-    outputs = {field.name: field.name for field in fields(DeployedStack)}
-    outputs |= {"bucket": "bucket", "run_table": "runs", "pipeline_state_machine_arn": machine["stateMachineArn"]}
-    stack = DeployedStack(**outputs)
+    stack = deployed_stack(machine["stateMachineArn"])
     monkeypatch.setattr(DeployedStack, "describe", lambda _: stack)
     return stack

@@ -12,15 +12,9 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from emrp import environment
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError, RunFailedError, UsageError
 from emrp.stack import Stack
-from tests.unit.conftest import Command
+from tests.unit.conftest import Command, deployed_stack
 
-OUTPUTS = {
-    "BucketName": "bucket",
-    "PipelineStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
-    "RunTableName": "runs",
-    "NotificationTopicArn": "topic",
-    "TriggerDeadLetterQueueUrl": "queue",
-}
+OUTPUTS = {name: value for name, value in deployed_stack().as_json().items() if name != "StackName"}
 
 
 class FakeAws:
@@ -122,8 +116,8 @@ def test_run_starts_an_execution_when_it_is_not_followed(fake_aws: FakeAws, emrp
 def test_stack_is_described_by_its_outputs_when_it_is_deployed(fake_aws: FakeAws) -> None:
     stack = Stack.describe("emr-pipelines")
 
-    assert stack == Stack("emr-pipelines", *OUTPUTS.values())
-    assert stack.as_json() == {"StackName": "emr-pipelines", **OUTPUTS}
+    assert stack == deployed_stack()
+    assert stack.as_json()["BucketName"] == stack.bucket == "bucket"
 
 
 def test_stack_is_refused_when_it_has_no_outputs_yet(fake_aws: FakeAws) -> None:

@@ -11,20 +11,13 @@ from rich.console import Console
 
 from emrp.errors import UsageError
 from emrp.find_runs import execution_arn
-from emrp.follow import Picture, RunFollower, job_step
+from emrp.follow import FEW_JOBS, Picture, RunFollower, job_step, recorded_step
 from emrp.history import Step
 from emrp.phrases import duration
 from emrp.progress import RunProgress, Stages
-from emrp.stack import Stack
+from tests.unit.conftest import deployed_stack
 
-STACK = Stack(
-    name="emr-pipelines",
-    bucket="bucket",
-    pipeline_state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
-    run_table="runs",
-    notification_topic_arn="arn:aws:sns:us-east-1:123456789012:topic",
-    trigger_dead_letter_queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
-)
+STACK = deployed_stack()
 
 
 def at(second: float) -> datetime:
@@ -236,3 +229,40 @@ def test_state_stands_once_when_emr_reported_it_twice() -> None:
     step = job_step(job(("SUBMITTED", 1), ("RUNNING", 2), ("RUNNING", 5)), [entered("Add Job Run", 0)])
 
     assert [(state.name, state.ended_at) for state in step.steps[0].steps] == [("SUBMITTED", at(2)), ("RUNNING", None)]
+
+
+def graph_job(name: str, state: str, **more: Any) -> Job:
+    values: dict[str, Any] = {"run_id": "salaries-1", "pipeline": "salaries", "position": 0, "request": {}}
+    return Job(name=name, state=state, **{**values, **more})
+
+
+def test_job_that_did_not_run_is_a_step_with_its_reason() -> None:
+    skipped = graph_job("b", "SKIPPED", ended_at=at(3).isoformat(), state_details="Not every upstream job succeeded.")
+    reused = graph_job("a", "SUCCESS", ended_at=at(3).isoformat(), reused_from="salaries-0", execution_arn="inner")
+
+    assert recorded_step(graph_job("c", "NOT_SUBMITTED")) is None
+    assert recorded_step(skipped) == Step("b", at(3), at(3), detail="SKIPPED: Not every upstream job succeeded.")
+    assert recorded_step(reused) == Step("a", at(3), at(3), detail="done by salaries-0")
+
+
+def test_histories_of_jobs_are_not_read_when_a_run_has_many(record: RunRecord, states: FakeStates) -> None:
+    run = record.create_run(Run(run_id="salaries-1", execution_arn="outer", started_at=at(0).isoformat()))
+    jobs = [graph_job(f"job{number}", "RUNNING", execution_arn="inner") for number in range(FEW_JOBS + 1)]
+    record.save_plan(run, jobs)
+
+    RunFollower(STACK, "salaries-1").take()
+
+    assert "inner" not in states.histories_read
+
+
+def test_graph_is_shown_on_a_terminal_when_a_run_has_many_jobs() -> None:
+    run = Run(run_id="salaries-1", execution_arn="outer", started_at=at(0).isoformat())
+    jobs = [graph_job("split", "SUCCESS"), *(graph_job(f"count{n}", "RUNNING", upstream=["split"]) for n in range(5))]
+    steps = (PLAN_RUN, Step("Run Jobs", at(1), steps=(PROCESS,)), Step("Clean Up", at(9)))
+
+    output = shown(replace(picture(*steps), run=run, jobs=tuple(jobs)), terminal=True)
+
+    assert "    ├ ▶ count0" in output
+    assert output.index("✓ Plan Run") < output.index("count4") < output.index("Clean Up")
+    assert "6 jobs: 5 RUNNING, 1 SUCCESS" in output
+    assert "✗ process" not in output

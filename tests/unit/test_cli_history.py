@@ -103,3 +103,27 @@ def test_last_state_is_over_and_failed_when_the_execution_ended_in_it() -> None:
 
 def test_seconds_go_on_when_a_step_still_runs() -> None:
     assert Step("Run Jobs", START).seconds(START + timedelta(seconds=7)) == 7
+
+
+def test_state_is_not_failed_when_its_error_only_leads_another_way() -> None:
+    events = history(
+        entered("Task", "Launch Application"),
+        ("TaskFailed", {"taskFailedEventDetails": {"error": "RunQueuedError"}}),
+        exited("Task", "Launch Application"),
+        entered("Task", "Wait For Slot"),
+    )
+
+    launch, wait = read_steps(events)
+
+    assert (launch.failed, launch.detail) == (False, "has to wait")
+    assert wait.ended_at is None
+
+
+def test_state_is_one_step_when_it_waits_on_after_a_heartbeat() -> None:
+    passed = ("TaskTimedOut", {"taskTimedOutEventDetails": {"error": "States.HeartbeatTimeout"}})
+    wait = [entered("Task", "Wait For Upstream"), passed, exited("Task", "Wait For Upstream")]
+    events = history(*wait, *wait, entered("Task", "Wait For Upstream"), exited("Task", "Wait For Upstream"))
+
+    (step,) = read_steps(events)
+
+    assert (step.seconds(START), step.failed, step.detail) == (7, False, "")

@@ -10,9 +10,9 @@ from emr_pipelines.run import Job
 from emrp import sample_run
 from emrp.errors import RunFailedError
 from emrp.sample_run import Upload, check_result, find_run, read_result, save_logs, upload_sample
-from emrp.stack import Stack
+from tests.unit.conftest import deployed_stack
 
-STACK = Stack("emr-pipelines", "bucket", "arn:machine", "runs", "topic", "queue")
+STACK = deployed_stack()
 UPLOAD = Upload("bucket", "landing/salaries/salaries.csv", "v1")
 HEADER = ["job_title", "maximum_salary", "minimum_salary", "count"]
 
