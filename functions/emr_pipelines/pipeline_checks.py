@@ -259,10 +259,16 @@ class _Names:
         other = self._jobs.get(name)
         if other is None:
             return f'there is no job "{name}"; {did_you_mean(name, upstream, "before this one there are")}'
-        if other.is_group:
-            return f'"{name}" is a group; name one of its jobs'
-        needed = other.group.name if other.group and other.group is not place.group else name
-        return f'"{name}" may not have ended when this job starts: add "{needed}" to dependsOn'
+        return _not_upstream(other, place)
+
+
+def _not_upstream(other: _Place, place: _Place) -> str:
+    if other is place:
+        return f'"{other.name}" is this job itself; in a forEach, previous is its iteration before'
+    if other.is_group:
+        return f'"{other.name}" is a group; name one of its jobs'
+    needed = other.group.name if other.group and other.group is not place.group else other.name
+    return f'"{other.name}" may not have ended when this job starts: add "{needed}" to dependsOn'
 
 
 def _wrong_field(reference: Reference, *, is_list: bool) -> str | None:

@@ -281,7 +281,7 @@ LOOP = {"name": "g", "forEach": {"mode": [1, 2]}, "jobs": [job("pre"), job("post
         ("{{ job.uri }}", 'job has no "uri"; there are: name, outputUri'),
         ("{{ jobs['frist'].output }}", 'there is no job "frist"; did you mean "first"?'),
         ("{{ jobs['other'].output }}", '"other" may not have ended when this job starts: add "other" to dependsOn'),
-        ("{{ jobs['last'].output }}", '"last" may not have ended when this job starts'),
+        ("{{ jobs['last'].output }}", '"last" is this job itself; in a forEach, previous is its iteration before'),
         ("{{ jobs['g'].output }}", '"g" is a group; name one of its jobs'),
         ("{{ jobs['pre'].output }}", '"pre" is a list with an entry for each iteration'),
         ("{{ jobs['first'].outputs }}", 'a job has no "outputs"; did you mean "output"?'),
