@@ -10,9 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import author, backfill, cancel, control, deploy, environment, logs, runs
+from emrp import author, backfill, cancel, control, deploy, environment, logs, runs, triggers
 from emrp.command_line import Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
+from emrp.dlq import dlq_app
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
 from emrp.local import DEFAULT_PORT
 from emrp.local.cli import local_app
@@ -33,6 +34,7 @@ app = typer.Typer(
     "130 interrupted.",
 )
 app.add_typer(local_app, name="local")
+app.add_typer(dlq_app, name="dlq")
 
 
 @app.callback()
@@ -88,6 +90,7 @@ app.command("watch", epilog=control.WATCH_EXAMPLES)(control.watch_command)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel_command)
 app.command("repair", epilog=control.REPAIR_EXAMPLES)(control.repair_command)
 app.command("backfill", epilog=backfill.EXAMPLES)(backfill.backfill_command)
+app.command("trigger", epilog=triggers.EXAMPLES)(triggers.trigger_command)
 app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
 app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs_command)

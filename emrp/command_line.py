@@ -1,6 +1,7 @@
 """What the commands share: global options, common arguments, confirmation, and how results are printed."""
 
 import json
+import os
 from typing import Annotated
 
 import boto3
@@ -69,6 +70,14 @@ def _value(text: str) -> object:
 def make_console(*, quiet: bool = False) -> Console:
     """Return where people read; `quiet` with --json."""
     return Console(highlight=False, quiet=quiet)
+
+
+def make_page() -> Console:
+    """Return a console that cuts nothing off in a file or a pipe."""
+    console = make_console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 160
+    return console
 
 
 def print_json(document: object) -> None:

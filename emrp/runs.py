@@ -1,14 +1,12 @@
 """The commands that tell about runs: `emrp list` and `emrp show`."""
 
-import os
 from typing import Annotated, NoReturn
 
 import typer
 from emr_pipelines.gateways.run_record import RunRecord
-from rich.console import Console
 from rich.table import Table
 
-from emrp.command_line import AsJson, RunId, Target, make_console, print_json
+from emrp.command_line import AsJson, RunId, Target, make_page, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs
 from emrp.glyphs import state_text
@@ -34,7 +32,7 @@ def list_command(
     if as_json:
         print_json({"runs": [{**run_document(found.run), "recorded": found.recorded} for found in runs]})
     elif runs:
-        _page().print(_as_table(runs))
+        make_page().print(_as_table(runs))
     else:
         typer.echo("There are no such runs. Start one with: emrp run PIPELINE")
 
@@ -55,9 +53,9 @@ def show_command(
     if as_json:
         print_json({**run_document(found.run), "recorded": found.recorded, "jobs": job_documents(found.run, jobs)})
     elif job_name:
-        _page().print(job_details(found.run, jobs[0]))
+        make_page().print(job_details(found.run, jobs[0]))
     else:
-        console = _page()
+        console = make_page()
         console.print(report(console, found, jobs))
 
 
@@ -81,11 +79,3 @@ def _as_table(runs: list[FoundRun]) -> Table:
             reason(run.cause or run.error, _REASON_WIDTH),
         )
     return table
-
-
-def _page() -> Console:
-    """Return a console that cuts nothing off in a file or a pipe."""
-    console = make_console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 160
-    return console

@@ -13,7 +13,10 @@ _OUTPUTS = {
     "pipeline_state_machine_arn": "PipelineStateMachineArn",
     "run_table": "RunTableName",
     "notification_topic_arn": "NotificationTopicArn",
+    "trigger_topic_arn": "TriggerTopicArn",
+    "trigger_queue_url": "TriggerQueueUrl",
     "trigger_dead_letter_queue_url": "TriggerDeadLetterQueueUrl",
+    "event_dead_letter_queue_url": "EventDeadLetterQueueUrl",
 }
 
 
@@ -26,7 +29,10 @@ class Stack:
     pipeline_state_machine_arn: str
     run_table: str
     notification_topic_arn: str
+    trigger_topic_arn: str
+    trigger_queue_url: str
     trigger_dead_letter_queue_url: str
+    event_dead_letter_queue_url: str
 
     @classmethod
     def describe(cls, name: str) -> Self:

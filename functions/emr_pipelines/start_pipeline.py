@@ -45,7 +45,7 @@ def start_pipeline(
     result = Started()
     try:
         message = parse_message(body)
-        result.ignored = isinstance(message, Upload) and not _rules_for(message, pipelines)
+        result.ignored = isinstance(message, Upload) and not rules_for(message, pipelines)
         for request in _requests(
             message, pipelines, record=record, batches=batches, manifests=manifests, queue=queue
         ):  # fmt: skip
@@ -65,7 +65,7 @@ def _requests(
     """Yield the runs to start; each must have been started before the next one is asked for."""
     match message:
         case Upload():
-            for pipeline, rule in _rules_for(message, pipelines):
+            for pipeline, rule in rules_for(message, pipelines):
                 collection = rule.collection(pipeline)
                 if collection is None:
                     yield Request(pipeline=pipeline, trigger=message.as_trigger(), cause=message.cause)
@@ -80,7 +80,7 @@ def _requests(
             yield _checked(message, pipelines, record=record)
 
 
-def _rules_for(upload: Upload, pipelines: Sequence[Registered]) -> list[tuple[str, UploadRule]]:
+def rules_for(upload: Upload, pipelines: Sequence[Registered]) -> list[tuple[str, UploadRule]]:
     """Name the pipelines that want an upload, each with the first of its rules that matches."""
     matching: dict[str, UploadRule] = {}
     for pipeline in pipelines:
