@@ -174,6 +174,22 @@ def test_what_comes_later_is_printed_when_logs_are_followed(
     assert said.splitlines()[-1] == "process FAILED: It broke."
 
 
+@pytest.mark.parametrize(
+    ("request_", "attempts", "folder"),
+    [
+        ({}, 1, "SPARK_DRIVER"),
+        ({"jobDriver": {"hive": {"query": "s3://bucket/a.sql"}}}, 1, "HIVE_DRIVER"),
+        ({"retryPolicy": {"maxAttempts": 3}}, 2, "attempts/2/SPARK_DRIVER"),
+        ({"retryPolicy": {"maxAttempts": 1}}, 1, "SPARK_DRIVER"),
+        ({"mode": "STREAMING"}, None, "attempts/1/SPARK_DRIVER"),
+    ],
+)
+def test_log_location_is_where_emr_writes_when_a_job_is_of_any_kind(
+    request_: dict[str, Any], attempts: int | None, folder: str
+) -> None:
+    assert submitted(request=request_, attempts=attempts).log_location == f"s3://bucket/{FOLDER}/{folder}/"
+
+
 @pytest.mark.parametrize("prefix", ["", "mine"])
 def test_cloudwatch_is_tailed_when_the_job_logs_there(prefix: str, aws: None) -> None:
     cloudwatch = {"enabled": True, "logGroupName": "group", "logStreamNamePrefix": prefix}
