@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     request = _from_status_change(event["detail"]) if "detail-type" in event else event
     logger.append_keys(run=request["runId"])
     run = clean_up(
-        Run.begin(request["runId"], request["executionArn"], request["input"]),
+        Run.begin(request["runId"], request["executionArn"], request["input"], request.get("startedAt")),
         state=request.get("state"),
         error=request.get("error"),
         cause=_readable(request.get("cause")),

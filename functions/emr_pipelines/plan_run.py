@@ -19,7 +19,7 @@ _GROUP = 40  # iterations of an inline Map that run at the same time
 
 def plan_run(
     run_id: str, execution_arn: str, run_input: object, *,
-    record: RunRecord, registry: PipelineRegistry, stack: Stack,
+    record: RunRecord, registry: PipelineRegistry, stack: Stack, started_at: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Record the run and its jobs, and return `{"runId", "jobs": [[name, ...], ...], "endsAt"}`.
 
@@ -29,7 +29,7 @@ def plan_run(
     Raises InvalidRunInputError, PipelineNotFoundError, RepairRefusedError, or InvalidPipelineError with every problem
     of the file. The run is recorded first, so a run that fails here is known, too.
     """
-    run = record.create_run(Run.begin(run_id, execution_arn, run_input))
+    run = record.create_run(Run.begin(run_id, execution_arn, run_input, started_at))
     asked = _checked(run_input)
     if "repair" in asked:
         run, jobs = _plan_repair(run, asked, record, registry, stack)

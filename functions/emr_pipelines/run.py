@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
-from emr_pipelines.clock import now, seconds_between
+from emr_pipelines.clock import iso_time, now, seconds_between
 from emr_pipelines.job_state import UNSUCCESSFUL_STATES, JobState, is_final
 
 RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
@@ -57,15 +57,18 @@ class Run:
     settled: bool = False
 
     @classmethod
-    def begin(cls, run_id: str, execution_arn: str, run_input: object) -> Self:
-        """Return a run that begins now with the input of its execution, which may be anything that a person typed."""
+    def begin(cls, run_id: str, execution_arn: str, run_input: object, started_at: str | None = None) -> Self:
+        """Return a run with the input of its execution, which may be anything that a person typed.
+
+        `started_at` is when the execution started; now, unless it is given.
+        """
         asked = run_input if isinstance(run_input, dict) else {}
         trigger, parameters = asked.get("trigger"), asked.get("parameters")
         return cls(
             run_id=run_id,
             pipeline=str(asked.get("pipeline", "")),
             execution_arn=execution_arn,
-            started_at=now(),
+            started_at=iso_time(started_at) if started_at else now(),
             trigger={"type": "execution", **(trigger if isinstance(trigger, dict) else {})},
             parameters=parameters if isinstance(parameters, dict) else {},
         )
@@ -159,10 +162,16 @@ class Job:
 
     @property
     def log_location(self) -> str | None:
-        """Where EMR leaves the driver's logs, once the job has a job run."""
+        """Where EMR leaves the driver's logs, of the last attempt if it may be retried, once there is a job run."""
         if not self.log_uri or not self.job_run_id:
             return None
-        return f"{self.log_uri.rstrip('/')}/applications/{self.application_id}/jobs/{self.job_run_id}/SPARK_DRIVER/"
+        retried = (
+            self.request.get("mode") == "STREAMING" or self.request.get("retryPolicy", {}).get("maxAttempts", 1) > 1
+        )
+        attempt = f"/attempts/{self.attempts or 1}" if retried else ""
+        driver = "HIVE_DRIVER" if "hive" in self.request.get("jobDriver", {}) else "SPARK_DRIVER"
+        job_run = f"applications/{self.application_id}/jobs/{self.job_run_id}"
+        return f"{self.log_uri.rstrip('/')}/{job_run}{attempt}/{driver}/"
 
     @property
     def duration_seconds(self) -> float | None:

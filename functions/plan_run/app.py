@@ -21,7 +21,13 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Plan the run of `{"runId", "executionArn", "input"}`."""
     logger.append_keys(run=event["runId"])
     result = plan_run(
-        event["runId"], event["executionArn"], event["input"], record=record, registry=registry, stack=stack
+        event["runId"],
+        event["executionArn"],
+        event["input"],
+        record=record,
+        registry=registry,
+        stack=stack,
+        started_at=event["startedAt"],
     )
     logger.info("Run planned", jobs=sum(map(len, result["jobs"])))
     return result

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from emr_pipelines.clock import iso_time
+from emr_pipelines.clock import iso_time, seconds_between
 from emr_pipelines.gateways.aws import client, translated_errors
 
 
@@ -31,9 +31,13 @@ class ObservedJobRun:
     ended_at: str | None = None
     resources: dict[str, float] | None = None
 
-    def as_attempt(self) -> dict[str, Any]:
-        """Return what the run record keeps of one attempt; the resources are the billed ones."""
-        billed = self.resources or {}
+    @property
+    def running_seconds(self) -> float:
+        """How long the attempt has run, once it has ended."""
+        return seconds_between(self.started_at, self.ended_at) if self.started_at and self.ended_at else 0.0
+
+    def as_attempt(self, billed: dict[str, float]) -> dict[str, Any]:
+        """Return what the run record keeps of one attempt, for which `billed` resources are paid."""
         return {
             "attempt": self.attempts or 1,
             "state": self.state,
@@ -117,11 +121,20 @@ class EmrServerless:
         )
 
     def list_attempts(self, job_run: ObservedJobRun) -> list[dict[str, Any]]:
-        """Return the attempts of a job run that has ended, oldest first."""
+        """Return the attempts of a job run that has ended, oldest first.
+
+        EMR tells the billed resources of the job run as a whole: they are divided by how long each attempt ran.
+        """
         latest = job_run.attempts or 1
         earlier = range(max(1, latest - _MOST_ATTEMPTS + 1), latest)
         attempts = [self.get_job_run(job_run.application_id, job_run.job_run_id, attempt) for attempt in earlier]
-        return [attempt.as_attempt() for attempt in [*attempts, job_run]]
+        attempts.append(job_run)
+        seconds = sum(attempt.running_seconds for attempt in attempts)
+        shares = [attempt.running_seconds / seconds if seconds else 1 / len(attempts) for attempt in attempts]
+        return [
+            attempt.as_attempt({name: round(value * share, 3) for name, value in (job_run.resources or {}).items()})
+            for attempt, share in zip(attempts, shares, strict=True)
+        ]
 
     def find_job_run(self, application_id: str, request: dict[str, Any], since: str) -> str | None:
         """Return the id of the job run that a StartJobRun request with these tags has led to since a time, if any."""

@@ -29,7 +29,10 @@ class StepFunctions:
     def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
         """Stop an execution; harmless when it has ended."""
         with translated_errors():
-            self._states.stop_execution(executionArn=execution_arn, error=error, cause=cause)
+            try:
+                self._states.stop_execution(executionArn=execution_arn, error=error, cause=cause)
+            except (self._states.exceptions.ExecutionDoesNotExist, self._states.exceptions.ValidationException):
+                return
 
     def send_success(self, task_token: str, output: dict[str, Any]) -> None:
         """Let the waiting task succeed; harmless when nobody waits any more."""
