@@ -7,7 +7,7 @@ from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import is_final
@@ -46,6 +46,21 @@ def handle_state_change(
     return True
 
 
+def _advance(
+    application: ObservedApplication, waiting: list[tuple[str, str]],
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions,
+) -> None:  # fmt: skip
+    """Take the next step for the runs that wait for an application, up to the first that changes it."""
+    for run_id, task_token in waiting:
+        try:
+            if advance_application(
+                run_id, application, task_token, record=record, emr=emr, step_functions=step_functions
+            ):
+                return
+        except RequestRefusedError as error:
+            step_functions.send_failure(task_token, type(error), str(error))
+
+
 def _observed(detail: dict[str, Any]) -> ObservedJobRun:
     return ObservedJobRun(
         job_run_id=detail["jobRunId"],
@@ -61,13 +76,9 @@ def _application_changed(
     application_id: str, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions
 ) -> bool:
     waiting = record.list_waiting(application_id)
-    for run_id, task_token in waiting:
-        try:
-            advance_application(
-                run_id, application_id, task_token, record=record, emr=emr, step_functions=step_functions
-            )
-        except RequestRefusedError as error:
-            step_functions.send_failure(task_token, type(error), str(error))
+    if waiting:
+        # Once for all of them: thousands of runs may wait, and EMR lets an account ask ten times a second.
+        _advance(emr.get_application(application_id), waiting, record, emr, step_functions)
     released = record.is_released(application_id)
     if released:
         release_application(application_id, emr=emr)

@@ -41,20 +41,23 @@ def launch_application(
     record.set_application_id(run_id, application_id)
     record.wait_for_application(application_id, run_id, task_token)
     # Looking after the token is in place: an event that came before it has changed what is seen now.
-    advance_application(run_id, application_id, task_token, record=record, emr=emr, step_functions=step_functions)
+    application = emr.get_application(application_id)
+    advance_application(run_id, application, task_token, record=record, emr=emr, step_functions=step_functions)
 
 
 def advance_application(
-    run_id: str, application_id: str, task_token: str, *,
+    run_id: str, application: ObservedApplication, task_token: str, *,
     record: RunRecord, emr: EmrServerless, step_functions: StepFunctions,
-) -> None:  # fmt: skip
-    """Take the next step towards a STARTED application for one run that waits for it."""
+) -> bool:  # fmt: skip
+    """Take the next step towards a STARTED application for one run that waits for it.
+
+    Return whether the application is about to change: then the other runs wait for what becomes of it.
+    """
+    application_id = application.application_id
     run = record.get_run(run_id)
     if run is None or run.ended:
         record.stop_waiting(application_id, run_id)
-        return
-    application = emr.get_application(application_id)
-    if application.state == _GONE:
+    elif application.state == _GONE:
         cause = f"Application {application_id} was deleted while the run waited for it. {application.details}"
         step_functions.send_failure(task_token, ApplicationUnavailableError, cause.strip())
         record.stop_waiting(application_id, run_id)
@@ -63,12 +66,15 @@ def advance_application(
         record.stop_waiting(application_id, run_id)
     elif application.state == "STARTED":
         _stop_for_update(application, emr)
+        return True
     elif application.state in {"CREATED", "STOPPED"}:
         if not _is_current(run, application_id, record):
             digest = _digest(run)
             emr.update_application(application_id, run.application, _token(application_id, digest, run_id))
             record.save_shared_application(run.pipeline, application_id, digest)
         emr.start_application(application_id)
+        return True
+    return False
 
 
 def _ensure_application(run: Run, record: RunRecord, emr: EmrServerless) -> str:

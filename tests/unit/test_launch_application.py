@@ -1,6 +1,7 @@
 """The application of a run is brought to STARTED, and the run that waits is told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,27 @@ class TestSharedApplication:
         invoke("handle_state_change", "application_started")
 
         assert step_functions.outcomes == [(TOKEN, "success")]
+        assert record.list_waiting("app1") == []
+
+    def test_launch_asks_emr_once_when_many_runs_wait_for_the_application(
+        self, invoke: Invoke, emr: FakeEmrServerless, step_functions: FakeStepFunctions, record: RunRecord
+    ) -> None:
+        planned = record.get_run(RUN_ID)
+        assert planned is not None
+        runs = {f"{RUN_ID}-{number}": f"token {number}" for number in range(5)}
+        for run_id, token in runs.items():
+            record.create_run(replace(planned, run_id=run_id))
+            invoke("launch_application", {"runId": run_id, "taskToken": token})
+        emr.applications["app1"] = "STOPPED"
+        emr.requests.clear()
+
+        invoke("handle_state_change", application_event("STOPPED"))
+        assert emr.requests == [("get_application", "app1"), ("start_application", "app1")]
+        emr.applications["app1"] = "STARTED"
+        invoke("handle_state_change", "application_started")
+
+        assert len(emr.asked("get_application")) == 2
+        assert sorted(step_functions.outcomes) == [(token, "success") for token in runs.values()]
         assert record.list_waiting("app1") == []
 
     def test_launch_answers_at_once_when_the_application_is_started(
