@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RepairRefusedError, TransientError
+from emr_pipelines.plan import with_tags
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
 
@@ -21,7 +21,7 @@ def same_plan(run: Run, old: Run, old_jobs: list[Job], stack: Stack) -> tuple[Ru
     tags = stack.tags(run=run.run_id)
     application = old.application
     if old.lifecycle == "transient":
-        application = _tagged(application, tags)
+        application = with_tags(application, tags)
     planned = replace(
         continued(run, old),
         pipeline_file=old.pipeline_file,
@@ -81,7 +81,7 @@ def _anew(job: Job, run: Run, tags: dict[str, str]) -> Job:
         pipeline=job.pipeline,
         name=job.name,
         position=job.position,
-        request=_tagged(job.request, tags),
+        request=with_tags(job.request, tags),
         definition=job.definition,
         loop=job.loop,
         item=job.item,
@@ -129,10 +129,6 @@ def _with_dependents(jobs: list[Job], name: str) -> set[str]:
 def _listing(names: Iterable[str], most: int = 20) -> str:
     shown = list(names)
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
-
-
-def _tagged(request: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
-    return {**request, "tags": {**request.get("tags", {}), **tags}}
 
 
 def _moved(deadline: str | None, old_start: str, new_start: str) -> str | None:
