@@ -1,7 +1,6 @@
 """The jobs of a run in a table: where each stands in the graph, its state, its time, and its bar in the timeline."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import NOT_SUBMITTED, Job, Run
@@ -12,7 +11,7 @@ from rich.text import Text
 from emrp.glyphs import Glyphs, glyphs, state_text
 from emrp.job_tree import Row, is_noteworthy, rows, summary
 from emrp.phrases import duration, listing, reason
-from emrp.timeline import Phase, bar, spans
+from emrp.timeline import Phase, bar, frame, spans
 
 _GAP = 2  # between columns
 _NARROWEST_BAR = 12
@@ -45,9 +44,7 @@ def _counts(jobs: Sequence[Job]) -> Text:
 
 
 def _table(signs: Glyphs, width: int, run: Run, lines: Sequence[Row]) -> Table:
-    now = datetime.now(UTC)
-    started = datetime.fromisoformat(run.started_at)
-    ended = datetime.fromisoformat(run.ended_at) if run.ended_at else now
+    started, ended = frame(run)
     cells = [_name(row, signs) for row in lines]
     name_width = min(max((cell.cell_len for cell in cells), default=1), width * 2 // 5)
     state_width = max((len(row.job.state) for row in lines if row.job), default=1)

@@ -1,12 +1,11 @@
 """A run and its jobs as the JSON documents that scripts get from `show`, `run`, `watch`, `repair` and `cancel`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from emr_pipelines.run import Job, Run
 
-from emrp.timeline import seconds_by_phase, spans
+from emrp.timeline import frame, seconds_by_phase, spans
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def run_document(run: Run) -> dict[str, Any]:
 
 def job_documents(run: Run, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Return all that is recorded of jobs but their requests."""
-    started, now = datetime.fromisoformat(run.started_at), datetime.now(UTC)
+    start, end = frame(run)
     return [
         {
             "name": job.name,
@@ -56,7 +55,7 @@ def job_documents(run: Run, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             "attempts": job.attempts,
             "attemptHistory": job.attempt_history,
             "states": job.states,
-            "seconds": {phase.name.lower(): s for phase, s in seconds_by_phase(spans(job, started, now)).items()},
+            "seconds": {phase.name.lower(): s for phase, s in seconds_by_phase(spans(job, start, end)).items()},
             "endedAt": job.ended_at,
             "resources": job.resources,
             "logs": job.log_location,

@@ -2,19 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from emr_pipelines.run import Job, Run
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from emrp.find_runs import FoundRun
 from emrp.glyphs import state_text
 from emrp.job_table import job_tree
 from emrp.phrases import duration, listing, moment, reason, value
-from emrp.timeline import seconds_by_phase, spans
+from emrp.timeline import frame, seconds_by_phase, spans
 
 _DETAILED_JOBS = 10
 _RESOURCES = {"vCPUHour": "vCPU h", "memoryGBHour": "GB h memory", "storageGBHour": "GB h storage"}
@@ -23,7 +21,7 @@ _ATTEMPT_FIELDS = {"vCPUHour": "vCpuHours", "memoryGBHour": "memoryGbHours", "st
 
 def report(console: Console, found: FoundRun, jobs: Sequence[Job]) -> RenderableType:
     """Return everything about a run, for the width and the signs of a console."""
-    parts: list[RenderableType] = [_grid(_run_facts(found, jobs))]
+    parts: list[RenderableType] = [_lines(_run_facts(found, jobs))]
     if jobs:
         parts += ["", job_tree(console, console.width, found.run, jobs)]
     detailed = jobs if len(jobs) <= _DETAILED_JOBS else [job for job in jobs if job.unsuccessful][:_DETAILED_JOBS]
@@ -36,30 +34,32 @@ def report(console: Console, found: FoundRun, jobs: Sequence[Job]) -> Renderable
 
 def job_details(run: Run, job: Job) -> RenderableType:
     """Return everything about a job."""
-    return Group(Text.assemble((job.name, "bold"), "  ", state_text(job.state)), _grid(_job_facts(run, job)))
+    return Group(Text.assemble((job.name, "bold"), "  ", state_text(job.state)), _lines(_job_facts(run, job)))
 
 
 Facts = list[tuple[str, str | None]]
 
 
-def _grid(facts: Facts) -> Table:
-    """Return a table of what there is to tell; what is None is left out."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in facts:
-        if text:
-            table.add_row(name, Text(text))
-    return table
+def _lines(facts: Facts) -> RenderableType:
+    """Return a line for each fact that there is; long ones are not broken, so that they can be copied whole."""
+    known = [(name, text) for name, text in facts if text]
+    width = max(len(name) for name, _ in known) + 2
+    lines = Text(no_wrap=True, overflow="ignore")
+    for name, text in known:
+        indented = text.strip().replace("\n", f"\n{' ' * width}")
+        lines.append(f"{name:<{width}}", "dim").append(f"{indented}\n")
+    lines.right_crop()
+    return lines
 
 
 def _run_facts(found: FoundRun, jobs: Sequence[Job]) -> Facts:
     run = found.run
-    file = [run.pipeline_file, run.pipeline_version and f"version {run.pipeline_version}"]
     trigger = {name: detail for name, detail in run.trigger.items() if name != "type" and detail is not None}
     return [
         ("Run", run.run_id),
-        ("Pipeline", " ".join([run.pipeline or "(none named)", *(f"({text})" for text in file if text)])),
+        ("Pipeline", run.pipeline or "(none named)"),
+        ("File", run.pipeline_file),
+        ("Version", run.pipeline_version),
         ("State", _state_of(found)),
         ("Why", ": ".join(filter(None, [run.error, run.cause]))),
         ("Stopping", run.stopping if run.stopping != run.cause else None),
@@ -89,21 +89,25 @@ def _state_of(found: FoundRun) -> str:
 
 
 def _job_facts(run: Run, job: Job) -> Facts:
-    phases = seconds_by_phase(spans(job, datetime.fromisoformat(run.started_at), datetime.now(UTC)))
+    phases = seconds_by_phase(spans(job, *frame(run)))
     upstream = listing(sorted({*job.upstream, *job.after}))
     return [
-        ("Why", job.state_details),
+        ("Why", job.state_details if not job.succeeded else None),
         ("For", ", ".join(f"{name} = {value(bound)}" for name, bound in job.item.items())),
         ("Done by", job.reused_from),
         ("Waits for", listing(job.waiting_for) if not job.ended else None),
         ("After", upstream if job.run_if == "ALL_SUCCESS" else f"{upstream} (runs if {job.run_if})"),
         ("Times", ", ".join(f"{phase.name.lower()} {duration(seconds)}" for phase, seconds in phases.items())),
-        *((f"Attempt {attempt['attempt']}", _attempt(attempt)) for attempt in job.attempt_history),
+        *((f"Attempt {attempt['attempt']}", _attempt(attempt)) for attempt in _several(job.attempt_history)),
         ("Resources", _resources(job.resources, "billed")),
         ("Job run", f"{job.job_run_id} of application {job.application_id}" if job.job_run_id else None),
         ("Logs", job.log_location),
-        ("Output document", job.output_uri if job.succeeded else None),
+        ("Output URI", job.output_uri if job.succeeded else None),
     ]
+
+
+def _several(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return attempts if len(attempts) > 1 else []
 
 
 def _attempt(attempt: dict[str, Any]) -> str:

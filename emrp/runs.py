@@ -53,10 +53,10 @@ def show_command(
     if as_json:
         print_json({**run_document(found.run), "recorded": found.recorded, "jobs": job_documents(found.run, jobs)})
     elif job_name:
-        make_page().print(job_details(found.run, jobs[0]))
+        make_page().print(job_details(found.run, jobs[0]), crop=False)
     else:
         console = make_page()
-        console.print(report(console, found, jobs))
+        console.print(report(console, found, jobs), crop=False)
 
 
 def _no_such_job(name: str, names: list[str]) -> NoReturn:

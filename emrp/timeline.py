@@ -1,12 +1,12 @@
 """When a job waited, was queued, started and ran, as the states that EMR reported tell it; and that as a bar."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import NamedTuple
 
 from emr_pipelines.job_state import JobState, is_final
-from emr_pipelines.run import Job
+from emr_pipelines.run import Job, Run
 from rich.text import Text
 
 
@@ -41,14 +41,20 @@ class Span(NamedTuple):
         return (self.end - self.start).total_seconds()
 
 
-def spans(job: Job, run_started: datetime, now: datetime) -> list[Span]:
-    """Return the phases of a job in their order, up to `now` if it has not ended.
+def frame(run: Run) -> tuple[datetime, datetime]:
+    """Return the start and the end of a run's timeline; the end is now while it runs."""
+    end = datetime.fromisoformat(run.ended_at) if run.ended_at else datetime.now(UTC)
+    return datetime.fromisoformat(run.started_at), end
+
+
+def spans(job: Job, run_started: datetime, until: datetime) -> list[Span]:
+    """Return the phases of a job in their order, up to a moment if it has not ended.
 
     A retried job is queued and runs more than once. A job that another run did, or that was skipped, has none.
     """
     if job.reused_from or job.state == JobState.SKIPPED:
         return []
-    end = datetime.fromisoformat(job.ended_at) if job.ended_at else now
+    end = datetime.fromisoformat(job.ended_at) if job.ended_at else until
     changes = [(Phase.WAITING, run_started)]
     changes += [
         (_PHASES.get(change["state"], Phase.RUNNING), datetime.fromisoformat(change["at"]))
@@ -56,7 +62,7 @@ def spans(job: Job, run_started: datetime, now: datetime) -> list[Span]:
         if not is_final(change["state"])
     ]
     ends = [at for _, at in changes[1:]] + [end]
-    return [Span(phase, at, max(at, until)) for (phase, at), until in zip(changes, ends, strict=True)]
+    return [Span(phase, at, max(at, over)) for (phase, at), over in zip(changes, ends, strict=True)]
 
 
 def seconds_by_phase(of: Sequence[Span]) -> dict[Phase, float]:

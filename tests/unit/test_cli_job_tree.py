@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from emrp.glyphs import glyphs
 from emrp.job_table import job_tree, live_jobs
 from emrp.job_tree import rows
-from emrp.timeline import Phase, bar, seconds_by_phase, spans
+from emrp.timeline import Phase, bar, frame, seconds_by_phase, spans
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 RUN = Run(
@@ -157,6 +157,11 @@ def test_phase_lasts_until_now_when_the_job_still_runs() -> None:
     phases = spans(ran(("RUNNING", 5)), at(0), at(25))
 
     assert seconds_by_phase(phases) == {Phase.WAITING: 5, Phase.RUNNING: 20}
+
+
+def test_timeline_ends_with_the_run_when_it_has_ended() -> None:
+    assert frame(RUN) == (at(0), at(100))
+    assert frame(replace(RUN, ended_at=None))[1] > at(100)
 
 
 def test_there_are_no_phases_when_another_run_did_the_job() -> None:

@@ -119,7 +119,7 @@ def test_everything_about_a_run_is_shown_when_it_has_failed(emrp: Command, deplo
 
     assert code == 0
     for text in (
-        "version v7",
+        "Version        v7",
         "JobFailedError: Job process: No such file",
         "s3://bucket/landing/x.csv",
         "Parameter top  10",
