@@ -1,0 +1,182 @@
+"""Runs scenarios in the simulated world, and checks what must be true of every run."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from emr_pipelines.pipeline import check_definition
+from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
+from hypothesis import HealthCheck, settings
+
+from tests.unit.simulation.emr_serverless import SimulatedJobRun
+from tests.unit.simulation.scenarios import PIPELINE_NAME, Scenario
+from tests.unit.simulation.state_machines import PIPELINE
+from tests.unit.simulation.world import World
+
+RUN_ID = "simulated-1"
+_FINAL = {"SUCCESS", "FAILED", "CANCELLED", "SKIPPED"}
+_HORIZON = 40 * 86_400.0
+_RUNS = os.environ.get("SIMULATED_RUNS")  # for a long search; without it each test makes the same runs every time
+
+
+def simulated(runs: int) -> settings:
+    """The settings of a test that simulates so many runs."""
+    return settings(
+        max_examples=int(_RUNS or runs),
+        derandomize=_RUNS is None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def simulate(scenario: Scenario) -> World:
+    """Run a scenario until nothing happens any more."""
+    world = deployed(scenario)
+    with world.functions_deployed():
+        start(world, RUN_ID, {"pipeline": PIPELINE_NAME})
+        if scenario.stopped_after is not None:
+            arn = world.step_functions.run(RUN_ID).arn
+            world.happenings.after(scenario.stopped_after, lambda: world.step_functions.stop_execution(arn, "", ""))
+        world.happenings.run(until=_HORIZON)
+    return world
+
+
+def deployed(scenario: Scenario) -> World:
+    """Return a world in which the pipeline of a scenario is registered."""
+    world = World(scenario.seed, scenario.weather, lambda _, job: scenario.behaviour(job))
+    world.registry.put(check_definition(scenario.as_file()))
+    return world
+
+
+def start(world: World, run_id: str, run_input: dict[str, Any]) -> None:
+    """Start a run."""
+    world.step_functions.start(PIPELINE, run_id, run_input, lambda _: None)
+
+
+def check(world: World, scenario: Scenario, run_id: str = RUN_ID) -> Run:
+    """Check everything that must be true once a run has ended; return the run."""
+    check_end(world)
+    run = world.record.get_run(run_id)
+    assert run is not None
+    RunCheck(world, scenario, run).check()
+    return run
+
+
+def check_end(world: World) -> None:
+    """Check that everything has ended, and that no function met what it did not expect."""
+    assert world.crashes == []
+    assert world.undelivered == []
+    executions = world.step_functions.executions.values()
+    assert [execution.name for execution in executions if execution.status == "RUNNING"] == []
+    assert [job_run.job for job_run in world.emr.job_runs.values() if job_run.ended is None] == []
+
+
+@dataclass
+class RunCheck:
+    """What must be true of one run that has ended."""
+
+    world: World
+    scenario: Scenario
+    run: Run
+
+    def __post_init__(self) -> None:
+        self.jobs = {job.name: job for job in self.world.record.list_jobs(self.run.run_id)}
+        self.job_runs: dict[str, list[SimulatedJobRun]] = {name: [] for name in self.jobs}
+        for job_run in self.world.emr.job_runs.values():
+            if job_run.run_id == self.run.run_id:
+                self.job_runs[job_run.job].append(job_run)
+
+    def check(self) -> None:
+        self._check_run()
+        for job in self.jobs.values():
+            self._check_job(job)
+            for job_run in self.job_runs[job.name]:
+                self._check_order(job, job_run)
+        if self.run.lifecycle == "transient" and self.world.weather.lost == 0:
+            states = [application.state for application in self.world.emr.applications.values()]
+            assert set(states) <= {"TERMINATED"}
+
+    def _check_run(self) -> None:
+        run = self.run
+        assert run.settled
+        status = self.world.step_functions.run(run.run_id).status
+        if status != "ABORTED":  # one that is stopped at its very end may have any end
+            assert (run.state in {SUCCEEDED, SKIPPED}) == (status == "SUCCEEDED")
+            is_bad = any(job.state in {"FAILED", "CANCELLED"} for job in self.jobs.values())
+            allowed = {FAILED, SKIPPED} if is_bad else {SUCCEEDED}
+            assert run.state in (allowed | {TIMED_OUT} if run.deadline else allowed)
+        published = self.world.published.events
+        ends = [event for event in published if event.detail_type.startswith("Pipeline Run")]
+        assert len({event.detail["id"] for event in ends if event.detail["run"] == run.run_id}) == 1
+
+    def _check_job(self, job: Job) -> None:
+        """Check that a job's end follows from its upstream and what it did on EMR."""
+        job_runs = self.job_runs[job.name]
+        if job.reused_from:
+            assert (job.state, job_runs) == ("SUCCESS", [])
+            return
+        assert len(job_runs) <= 1
+        assert [job_run.job_run_id for job_run in job_runs] == ([job.job_run_id] if job.job_run_id else [])
+        if self._is_beyond_reach(job):
+            return
+        assert job.state in _FINAL
+        assert job.settled or self._was_stopped_while_planned()
+        planned = self.scenario.job(job.definition)
+        upstream = [self.jobs[name].state for name in job.upstream]
+        if job.state == "SKIPPED":
+            assert job_runs == []
+            if upstream:
+                assert not runs(job.run_if, upstream)
+            else:
+                assert planned.iterations == 0 or planned.run_if == "ANY_FAILED"
+        elif job.state == "CANCELLED" and self._was_interrupted():
+            assert all(job_run.ended for job_run in job_runs)  # it may have been quicker than the cancellation
+        else:
+            assert runs(job.run_if, upstream)
+            expected = self.scenario.behaviour(job.name)
+            if expected.is_refused:
+                assert (job.state, job_runs) == ("FAILED", [])
+            else:
+                assert [job_run.state for job_run in job_runs] == [job.state] == [expected.outcome]
+
+    def _was_interrupted(self) -> bool:
+        return self.run.state in {CANCELLED, SKIPPED, TIMED_OUT} or self.run.stopping is not None
+
+    def _was_stopped_while_planned(self) -> bool:
+        """Whether the run had ended before its jobs were known to anybody."""
+        return self.run.state == CANCELLED and self.world.step_functions.run(self.run.run_id).path == ["Plan Run"]
+
+    def _is_beyond_reach(self, job: Job) -> bool:
+        """Whether the one that would have noticed a job's end was lost or killed after the end of the run."""
+        if self._was_stopped_while_planned():
+            return self.world.weather.killed + self.world.weather.throttled > 0
+        return self._was_interrupted() and self.world.weather.lost > 0 and job.state == "CANCELLING"
+
+    def _check_order(self, job: Job, job_run: SimulatedJobRun) -> None:
+        """Check that a job run began only after all that comes before it had ended."""
+        before = {*job.upstream, *job.after}
+        planned = self.scenario.job(job.definition)
+        before |= {
+            other.name for other in self.jobs.values() if other.definition in planned.depends_on and not job.loop
+        }
+        for name in before:
+            other = self.jobs[name]
+            assert other.ended_at is not None
+            assert all(
+                earlier.ended is not None and earlier.ended <= job_run.started for earlier in self.job_runs[name]
+            )
+
+
+def runs(run_if: str, upstream: list[str]) -> bool:
+    """Whether a job runs, said in other words than the product's."""
+    failures = upstream.count("FAILED") + upstream.count("CANCELLED")
+    successes = upstream.count("SUCCESS")
+    return (
+        not upstream
+        or {
+            "ALL_SUCCESS": successes == len(upstream),
+            "ALL_DONE": True,
+            "AT_LEAST_ONE_SUCCESS": successes >= 1,
+            "ANY_FAILED": failures >= 1,
+        }[run_if]
+    )
