@@ -38,9 +38,9 @@ class Input:
 
 
 @pytest.fixture(scope="module")
-def stack(local_aws: LocalAwsUnderTest) -> DeployedStack:
-    """A stack with the examples, registered."""
-    deployed = deploy(local_aws, "examples")
+def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
+    """A stack with the examples, registered; the job role must allow what their programs do."""
+    deployed = deploy(enforcing_aws, "examples")
     for file in sorted((ROOT / "jobs").glob("*.*")):
         deployed.put(f"jobs/{file.name}", file.read_text())
     for name in EXAMPLES:
