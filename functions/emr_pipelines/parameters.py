@@ -127,7 +127,7 @@ def _read_object(value: object) -> dict[str, Any]:
 def _json(value: object) -> object:
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -232,7 +232,7 @@ class _Names:
     def _check(self, value: object, path: str, known: Mapping[str, Sequence[str] | None],
                place: _Place | None = None) -> Iterator[Problem]:  # fmt: skip
         for where, text in templates_in(value):
-            full = f"{path}{'' if str(where[0]).startswith('[') else '.'}{dotted(where)}"
+            full = f"{path}.{dotted(where)}".removesuffix(".")
             try:
                 named = sorted(references(text), key=str)
             except ValueError as error:

@@ -114,7 +114,7 @@ def _values(values: Any, scope: Scope) -> list[Any]:  # noqa: ANN401 - a list or
     text = evaluate(values, scope)
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = text
     if not isinstance(read, list):
         raise ValueError(f"must give a list, not {text[:100]}")  # noqa: TRY004 - a problem of the file

@@ -77,7 +77,7 @@ def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -71,7 +71,7 @@ def s3_parent(uri: str) -> str:
 
 def to_json(value: object) -> str:
     """Write a value as JSON."""
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+    return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -82,19 +82,25 @@ def from_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
 def join(values: Iterable[object], separator: str = "") -> str:
     """Write values one after the other."""
     texts = [as_text(value) for value in values]
-    _check_length(sum(map(len, texts)) + len(separator) * len(texts))
+    check_length(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 
 def replace(text: str, old: str, new: str) -> str:
     """Replace each `old` by `new`."""
-    _check_length(len(text) + text.count(old) * len(new))
+    check_length(len(text) + text.count(old) * len(new))
     return text.replace(old, new)
 
 
 def as_text(value: object) -> str:
     """Return what `{{ value }}` writes: texts as they are, everything else as JSON."""
     return value if isinstance(value, str) else to_json(value)
+
+
+def check_length(length: int) -> None:
+    """Raise ValueError when a text is longer than any text needs to be."""
+    if length > LONGEST_TEXT:
+        raise ValueError(f"the result would have {length} characters; {LONGEST_TEXT} are allowed")
 
 
 FILTERS = {
@@ -144,8 +150,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Iterator):
         return list(value)
     raise TypeError(f"{value!r} has no JSON")
-
-
-def _check_length(length: int) -> None:
-    if length > LONGEST_TEXT:
-        raise ValueError(f"the result would have {length} characters; {LONGEST_TEXT} are allowed")

@@ -25,7 +25,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from emr_pipelines.hints import did_you_mean
-from emr_pipelines.template_filters import FILTERS, as_text
+from emr_pipelines.template_filters import FILTERS, as_text, check_length
 
 _DEFERRED = frozenset({"jobs", "previous"})
 _TEXT_METHODS = frozenset({
@@ -132,11 +132,16 @@ def is_deferred(text: str) -> bool:
 
 def evaluate(text: str, scope: Mapping[str, Any]) -> str:
     """Render one text; raises ValueError with what is wrong."""
-    template = compiled(text)
+    template, written = compiled(text), 0
+    parts = []
     try:
-        return template.render(scope)
+        for part in template.generate(scope):
+            written += len(part)
+            check_length(written)
+            parts.append(part)
     except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ValueError(_said(error, scope)) from error
+    return "".join(parts)
 
 
 def _parse(text: str) -> nodes.Template:

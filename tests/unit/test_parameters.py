@@ -64,6 +64,7 @@ def test_value_is_converted_when_there_is_one_way_to_read_it(type_: str, value: 
         ("date", "٢٠٢٦-11-20", "must be a date like 2026-11-20"),
         ("list", "a,b", 'must be a list, as in JSON ["a", "b"], not "a,b"'),
         ("list", {"a": 1}, "must be a list"),
+        ("list", "[" * 100_000, "must be a list"),
         ("object", "[1]", 'must be a mapping, as in JSON {"a": 1}'),
     ],
 )

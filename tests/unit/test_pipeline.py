@@ -168,6 +168,7 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
         ("name: only", "name: only\n    forEach: {a: [1], b: [2]}", "jobs[0].forEach: "),
         ("name: only", "name: only\n    forEach: {a b: [1]}", "jobs[0].forEach.a b: String should match pattern"),
         ("name: only", "name: only\n    forEach: {a: 1}", "jobs[0].forEach.a"),
+        ("name: only", "name: only\n    forEach: '{{ x }}'", "jobs[0].forEach: 'x' is undefined"),
     ],
 )  # fmt: skip
 def test_check_names_the_problem_when_a_file_is_wrong(old: str, new: str, expected: str) -> None:

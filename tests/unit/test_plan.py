@@ -234,6 +234,7 @@ def test_plan_reads_the_values_of_a_loop_when_they_are_written_in_any_way(for_ea
     [
         ("{{ parameters.top }}", "jobs[0].forEach.x: must give a list, not 10"),
         ("abc", "jobs[0].forEach.x: must give a list, not abc"),
+        ("[" * 100_000, "jobs[0].forEach.x: must give a list, not ["),
         ("{{ trigger.files }}", "jobs[0].forEach.x: there is no 'files'"),
     ],
 )
