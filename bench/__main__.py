@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from bench import capacity, handlers, scale
+from bench import burst, capacity, handlers, scale
 from bench.measure import Measure, resident, spread
 from bench.runs import Runs
 from emrp import environment
@@ -25,29 +25,44 @@ _STARTS = 5
 
 
 def main() -> int:
-    """Measure everything; return 1 when a promise is not kept."""
+    """Measure everything, or the parts that are named; return 1 when a promise is not kept."""
     console = Console()
     stages = Stages(console)
-    kept: list[Measure] = []
+    parts = {"runs": _runs_part, "queue": _queue_part, "burst": _burst_part}
+    chosen = sys.argv[1:] or list(parts)
+    if unknown := set(chosen) - set(parts):
+        raise SystemExit(f"There is no part {', '.join(sorted(unknown))}: name some of {', '.join(parts)}, or none.")
+    kept = [measure for name in chosen for measure in parts[name](stages)]
+    console.print(_table(kept))
+    return 0 if all(measure.holds for measure in kept) else 1
+
+
+def _runs_part(stages: Stages) -> Iterator[Measure]:
     with stages.stage("Import the handlers"):
-        kept.append(handlers.measure())
+        yield handlers.measure()
     with stages.stage("Start the local AWS a few times"):
         starts = [_start_seconds() for _ in range(_STARTS)]
-    kept.append(Measure("local AWS answers after, median", 2, median(starts), "s", spread(starts)))
+    yield Measure("local AWS answers after, median", 2, median(starts), "s", spread(starts))
     with lifecycle.start(port=0) as local_aws, TemporaryDirectory(prefix="emrp-bench-") as folder:
         environment.use(local_aws.environment())
         project = Project.find()
         Deployment(project, "emr-pipelines", local=True).run(stages)
         stack = Stack.describe("emr-pipelines")
         deploy_project(stages, stack, project)
-        kept += _run_measures(Runs(stack), stages, Path(folder))
+        yield from _run_measures(Runs(stack), stages, Path(folder))
         with stages.stage("Run the salaries job with and without initial capacity"):
-            kept.append(capacity.measure(stack, Path(folder)))
-        kept.append(Measure("local AWS has in memory after all that", 200, resident(local_aws.pid), "MiB"))
+            yield capacity.measure(stack, Path(folder))
+        yield Measure("local AWS has in memory after all that", 200, resident(local_aws.pid), "MiB")
+
+
+def _queue_part(stages: Stages) -> Iterator[Measure]:
     with stages.stage("Work off a long queue of job runs"):
-        kept += scale.measures()
-    console.print(_table(kept))
-    return 0 if all(measure.holds for measure in kept) else 1
+        yield from scale.measures()
+
+
+def _burst_part(stages: Stages) -> Iterator[Measure]:
+    with stages.stage("Upload bursts of files"):
+        yield from burst.measures()
 
 
 def _start_seconds() -> float:

@@ -124,6 +124,7 @@ def _configure_ministack(port: int, data_dir: Path, arguments: argparse.Namespac
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         LAMBDA_EXECUTOR="local",
+        LAMBDA_ACCOUNT_CONCURRENCY="0",  # invocations wait their turn instead of being throttled
         DOCKER_HOST=f"unix://{temporary}/no-docker",  # else it reaps containers of others at start-up
         TMPDIR=str(temporary),  # ministack leaks temporary folders: they go when this one goes
         PERSIST_STATE=str(int(arguments.persistent)),

@@ -4,6 +4,7 @@ from emrp.local.inbox import Inbox
 from emrp.local.patches import (
     eventbridge,
     lambda_svc,
+    lambda_turns,
     s3,
     scheduler,
     sns,
@@ -20,6 +21,7 @@ def install(inbox: Inbox) -> None:
     """Apply every patch, or fail with the first anchor that this ministack does not have."""
     sns.install(inbox)
     lambda_svc.install()
+    lambda_turns.install()
     s3.install()
     eventbridge.install()
     scheduler.install()

@@ -2,13 +2,11 @@
 
 ministack's worker process reports every exception as Runtime.HandlerError and is killed for it, can mistake what a
 function (or a program that it runs) prints for its result, waits a fixed time for log lines that may not come, and
-lives on when the server is killed while it works. It starts as many processes at once as there are invocations.
+lives on when the server is killed while it works.
 """
 
 import json
-import os
 import queue
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +19,6 @@ from emrp.local.patches.anchors import changed_text, edit, replace
 
 _END_OF_LOG = "\x00end of log"
 _LOG_SECONDS = 1.0
-
-_CONCURRENT_INVOCATIONS = max(4, 2 * (os.cpu_count() or 1))
-_TURN = "    turn = _take_turn(func_name)\n"
-_turns: dict[str, threading.Semaphore] = {}
-_turns_lock = threading.Lock()
 
 _WORKER_HELPERS = f"""
 def _exit_with_server():
@@ -134,9 +127,6 @@ def install() -> None:
         lambda_svc,
         "_execute_function_warm",
         ('                "body": {\n', '                "body": result.get("payload") or {\n'),
-        ("    worker, reason = acquire_worker(", f"{_TURN}    worker, reason = acquire_worker("),
-        ("        release_worker(worker)\n", "        release_worker(worker)\n        turn.release()\n"),
-        _take_turn=_take_turn,
     )
     edit(
         lambda_svc,
@@ -150,20 +140,6 @@ def install() -> None:
         _failed_event=_failed_event,
     )
     replace(lambda_runtime.Worker, "_drain_stderr_bounded", "3fd7cc742872", _until_end_of_log)
-
-
-def _take_turn(function: str) -> threading.Semaphore:
-    """Wait until fewer invocations of a function run than this machine can bear.
-
-    A burst would start a process for each of its invocations, which would all be too busy starting to end in time. A
-    function that was called by a function does not wait: its caller may be what it would wait for.
-    """
-    if lambda_svc._invoke_depth.get() > 1:
-        return threading.Semaphore(0)
-    with _turns_lock:
-        turn = _turns.setdefault(function, threading.Semaphore(_CONCURRENT_INVOCATIONS))
-    turn.acquire()
-    return turn
 
 
 def _failed_event(function: str, target_arn: str, envelope: dict[str, Any]) -> tuple[str, dict[str, Any]]:

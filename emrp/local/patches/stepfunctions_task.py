@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from contextvars import copy_context
 from functools import partial
 from threading import Event, Thread
@@ -19,6 +20,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import stepfunctions
 
 from emrp.local.patches.anchors import edit, replace
+from emrp.local.patches.lambda_turns import Turn, holding, join_line
 from emrp.local.patches.stepfunctions_execution import (
     ExecutionEnded,
     Response,
@@ -35,6 +37,7 @@ Action = Callable[[dict[str, Any]], Response]
 # Wildcards do not reach errors that end an execution in any case.
 _TERMINAL_ERRORS = frozenset({"States.DataLimitExceeded", "States.Runtime"})
 _UUID_LENGTH = 36
+_INVOKE = "arn:aws:states:::lambda:invoke"
 
 
 def install() -> None:
@@ -92,17 +95,31 @@ def _run_task(state: State, raw_input: object, arguments: object, context: Conte
     resource: str = state["Resource"]
     seconds = partial(_seconds, state, raw_input=raw_input, context=context)
     timeout = seconds("TimeoutSeconds")
+    turn = _turn_to_invoke(resource, arguments)
     with task_timeout(timeout):
         if ".waitForTaskToken" in resource:
             called = resource.replace(".waitForTaskToken", "")
-            return _call_and_wait(called, arguments, context["Task"]["Token"], seconds("HeartbeatSeconds"))
-        if timeout is None or ".sync" in resource or ":activity:" in resource:
+            return _call_and_wait(called, arguments, context["Task"]["Token"], seconds("HeartbeatSeconds"), turn)
+        if turn is None and (timeout is None or ".sync" in resource or ":activity:" in resource):
             return stepfunctions._invoke_resource(resource, arguments)  # waits by itself, if at all
         finished = Event()
-        call = _call(resource, arguments)
+        call = _call(resource, arguments, turn)
         call.add_done_callback(lambda _: finished.set())
         wait_for(finished)
         return call.result()
+
+
+def _turn_to_invoke(resource: str, arguments: Any) -> Turn | None:  # noqa: ANN401 -- a task's, whatever they are
+    """Wait for the turn of a task that invokes a function: that time is this machine's, not the task's."""
+    if not resource.startswith(_INVOKE) or not isinstance(arguments, dict) or "FunctionName" not in arguments:
+        return None
+    turn = join_line(arguments["FunctionName"])
+    try:
+        wait_for(turn.came)
+    except BaseException:
+        turn.leave()
+        raise
+    return turn
 
 
 def _seconds(state: State, field: str, *, raw_input: object, context: Context) -> float | None:
@@ -118,13 +135,15 @@ def _seconds(state: State, field: str, *, raw_input: object, context: Context) -
     return float(value)
 
 
-def _call(resource: str, arguments: object) -> Future[object]:
+def _call(resource: str, arguments: object, turn: Turn | None) -> Future[object]:
     """Call what a task names in a thread of its own, so that the task can end before the call does."""
     call: Future[object] = Future()
 
     def run() -> None:
         try:
-            call.set_result(stepfunctions._invoke_resource(resource, arguments))
+            with holding(turn) if turn else nullcontext():
+                result = stepfunctions._invoke_resource(resource, arguments)
+            call.set_result(result)
         except Exception as error:
             call.set_exception(error)
 
@@ -132,12 +151,12 @@ def _call(resource: str, arguments: object) -> Future[object]:
     return call
 
 
-def _call_and_wait(resource: str, arguments: object, token: str, heartbeat: float | None) -> object:
+def _call_and_wait(resource: str, arguments: object, token: str, heartbeat: float | None, turn: Turn | None) -> object:
     """Call a resource with a task token and wait for the answer; a call that fails is one."""
     answer: dict[str, Any] = {"event": Event(), "result": None, "error": None, "beat_at": time.monotonic()}
     stepfunctions._task_tokens[token] = answer
     try:
-        _call(resource, arguments).add_done_callback(partial(_answer_failure, answer))
+        _call(resource, arguments, turn).add_done_callback(partial(_answer_failure, answer))
         while not wait_for(answer["event"], _until_beat_is_missed(answer, heartbeat)):
             if heartbeat is not None and time.monotonic() >= answer["beat_at"] + heartbeat:
                 raise stepfunctions._ExecutionError(
