@@ -6,14 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from emr_pipelines.clean_up import clean_up
-from emr_pipelines.errors import EmrPipelinesError, RunCancelledError, RunTimedOutError
+from emr_pipelines.clean_up import clean_up, end_of_execution, readable_cause
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
-from emr_pipelines.run import CANCELLED, FAILED, TIMED_OUT, Run
+from emr_pipelines.run import Run
 
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
@@ -21,12 +20,6 @@ emr = EmrServerless()
 step_functions = StepFunctions()
 events = DomainEvents()
 slots = RunSlots(os.environ["RUN_TABLE"])
-
-_STATES: dict[str, tuple[str, type[EmrPipelinesError] | None, str]] = {
-    "ABORTED": (CANCELLED, RunCancelledError, "The execution was stopped."),
-    "TIMED_OUT": (TIMED_OUT, RunTimedOutError, "The execution took longer than its state machine allows."),
-    "FAILED": (FAILED, None, "The execution failed."),
-}
 
 
 @logger.inject_lambda_context
@@ -41,7 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         Run.begin(request["runId"], request["executionArn"], request["input"], request.get("startedAt")),
         state=request.get("state"),
         error=request.get("error"),
-        cause=_readable(request.get("cause")),
+        cause=readable_cause(request.get("cause")),
         record=record,
         emr=emr,
         step_functions=step_functions,
@@ -53,21 +46,12 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 def _from_status_change(detail: dict[str, Any]) -> dict[str, Any]:
-    state, error, cause = _STATES[detail["status"]]
+    state, error, cause = end_of_execution(detail["status"], detail.get("error"), detail.get("cause"))
     return {
         "runId": detail["name"],
         "executionArn": detail["executionArn"],
         "input": json.loads(detail.get("input") or "{}"),
         "state": state,
-        "error": detail.get("error") or (error.__name__ if error else None),
-        "cause": detail.get("cause") or cause,
+        "error": error,
+        "cause": cause,
     }
-
-
-def _readable(cause: str | None) -> str | None:
-    """Return the message of a Lambda error, which Step Functions wraps in JSON, or the cause as it is."""
-    try:
-        message = json.loads(cause or "")["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        return cause
-    return str(message)

@@ -1,11 +1,14 @@
 """The end of every run, however it came about: cancels what still runs, releases the application, tells the truth."""
 
+import json
+
 from emr_pipelines.clock import now
 from emr_pipelines.domain_event import pipeline_run_ended
 from emr_pipelines.errors import (
     JobFailedError,
     RequestRefusedError,
     ResourceMissingError,
+    RunCancelledError,
     RunSkippedError,
     RunTimedOutError,
 )
@@ -16,7 +19,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import JobState
-from emr_pipelines.run import FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
+from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
 from emr_pipelines.run_slot import grant_slots
 
 
@@ -51,6 +54,8 @@ def clean_up(
     if not run.settled:
         events.publish(pipeline_run_ended(run))
         record.settle_run(run)
+    if all(job.ended for job in jobs):
+        record.close_run(run.run_id)
     return run
 
 
@@ -66,6 +71,29 @@ def release_application(application_id: str, *, emr: EmrServerless) -> None:
         return
     except RequestRefusedError:
         return  # a job run is still being cancelled: the event of its end comes here again
+
+
+def end_of_execution(status: str, error: str | None, cause: str | None) -> tuple[str | None, str | None, str | None]:
+    """Return state, error and cause of a run whose execution has ended; no state when its jobs are to decide."""
+    match status:
+        case "ABORTED":
+            return CANCELLED, error or RunCancelledError.__name__, cause or "The execution was stopped."
+        case "TIMED_OUT":
+            because = cause or "The execution took longer than its state machine allows."
+            return TIMED_OUT, error or RunTimedOutError.__name__, because
+        case "FAILED":
+            return FAILED, error, cause or "The execution failed."
+        case _:
+            return None, error, cause
+
+
+def readable_cause(cause: str | None) -> str | None:
+    """Return the message of a Lambda error, which Step Functions wraps in JSON, or the cause as it is."""
+    try:
+        message = json.loads(cause or "")["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        return cause
+    return str(message)
 
 
 def _verdict(

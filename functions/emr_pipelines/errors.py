@@ -60,6 +60,10 @@ class RunTimedOutError(EmrPipelinesError):
     """The execution of a run took longer than its state machine allows."""
 
 
+class RunLostError(EmrPipelinesError):
+    """The execution of a run that had not ended does not exist any more."""
+
+
 class PipelineNotFoundError(EmrPipelinesError):
     """No pipeline file has the requested name."""
 

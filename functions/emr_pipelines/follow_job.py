@@ -33,6 +33,21 @@ def follow_job(
     return job
 
 
+def ask_emr(
+    job: Job, *, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents
+) -> None:
+    """Take in what EMR says now about the job run of a job; one that is gone has failed."""
+    if job.application_id is None or job.job_run_id is None:
+        raise LookupError(f"Job {job.name} of run {job.run_id} was never submitted.")
+    try:
+        observed = emr.get_job_run(job.application_id, job.job_run_id)
+    except ResourceMissingError as error:
+        job = record.record_state(job, JobState.FAILED, now(), state_details=f"The job run is gone: {error}")
+        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+        return
+    follow_job(job, observed, record=record, emr=emr, step_functions=step_functions, events=events)
+
+
 def settle_job(
     job: Job, *,
     record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,

@@ -13,6 +13,8 @@ from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, Tran
 
 # The state machines retry with long backoff; in here two quick attempts bridge a dropped connection.
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
+# For what nobody waits for and nobody would retry: slows down by itself when AWS throttles.
+PATIENT = Config(connect_timeout=5, read_timeout=20, retries={"mode": "adaptive", "total_max_attempts": 10})
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -38,9 +40,9 @@ _MISSING_CODES = frozenset({"ResourceNotFoundException", "NoSuchKey", "NoSuchBuc
 
 
 @cache
-def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+def client(service: str, config: Config = CONFIG) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
     """Return the one client of `service` in this process; where it points is for the environment to say."""
-    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 @contextmanager

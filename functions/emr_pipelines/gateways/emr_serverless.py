@@ -1,11 +1,13 @@
 """EMR Serverless: applications and job runs. Requests and answers have the service's own fields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from botocore.config import Config
+
 from emr_pipelines.clock import iso_time, seconds_between
-from emr_pipelines.gateways.aws import client, translated_errors
+from emr_pipelines.gateways.aws import CONFIG, client, translated_errors
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,8 @@ class ObservedApplication:
     application_id: str
     state: str
     details: str
+    tags: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class ObservedJobRun:
     started_at: str | None = None
     ended_at: str | None = None
     resources: dict[str, float] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
     @property
     def running_seconds(self) -> float:
@@ -50,6 +56,8 @@ class ObservedJobRun:
         }
 
 
+_LIVING_APPLICATIONS = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED"]
+_OPEN_JOB_RUNS = ["PENDING", "SCHEDULED", "RUNNING", "SUBMITTED", "QUEUED", "CANCELLING"]
 # A streaming job may be retried for ever: the record keeps the last attempts.
 _MOST_ATTEMPTS = 20
 
@@ -57,8 +65,8 @@ _MOST_ATTEMPTS = 20
 class EmrServerless:
     """The calls that the functions make."""
 
-    def __init__(self) -> None:
-        self._emr = client("emr-serverless")
+    def __init__(self, config: Config = CONFIG) -> None:
+        self._emr = client("emr-serverless", config)
 
     def create_application(self, request: dict[str, Any], client_token: str) -> str:
         """Create an application and return its id; the same token never creates a second one."""
@@ -71,7 +79,19 @@ class EmrServerless:
         """Return the state of an application."""
         with translated_errors():
             application = self._emr.get_application(applicationId=application_id)["application"]
-        return ObservedApplication(application_id, application["state"], application.get("stateDetails", ""))
+        return ObservedApplication(
+            application_id,
+            application["state"],
+            application.get("stateDetails", ""),
+            application.get("tags", {}),
+            iso_time(application["createdAt"]),
+        )
+
+    def list_applications(self) -> list[str]:
+        """Return the ids of all applications of the account that are not deleted."""
+        with translated_errors():
+            pages = self._emr.get_paginator("list_applications").paginate(states=_LIVING_APPLICATIONS)
+            return [application["id"] for page in pages for application in page["applications"]]
 
     def update_application(self, application_id: str, request: dict[str, Any], client_token: str) -> None:
         """Bring an application to the fields of a CreateApplication request; it must be CREATED or STOPPED."""
@@ -118,7 +138,17 @@ class EmrServerless:
             started_at=iso_time(job_run["startedAt"]) if "startedAt" in job_run else None,
             ended_at=iso_time(job_run["endedAt"]) if "endedAt" in job_run else None,
             resources=job_run.get("billedResourceUtilization"),
+            tags=job_run.get("tags", {}),
+            created_at=iso_time(job_run["createdAt"]),
         )
+
+    def list_open_job_runs(self, application_id: str) -> list[str]:
+        """Return the ids of the job runs of an application that have not ended."""
+        with translated_errors():
+            pages = self._emr.get_paginator("list_job_runs").paginate(
+                applicationId=application_id, states=_OPEN_JOB_RUNS
+            )
+            return [job_run["id"] for page in pages for job_run in page["jobRuns"]]
 
     def list_attempts(self, job_run: ObservedJobRun) -> list[dict[str, Any]]:
         """Return the attempts of a job run that has ended, oldest first.

@@ -8,6 +8,7 @@
 | EMR#<application id>   | RELEASED       | an application that no run needs any more               |
 | EMR#<application id>   | WAITING#<run>  | the task token of a run that waits for the application  |
 | PIPELINE#<name>        | APPLICATION    | the shared application of a pipeline                    |
+| OPEN_RUNS              | <run id>       | a run of which something may still be open              |
 
 The index RunsByPipeline has the runs of a pipeline by `started_at`: only they have both attributes.
 
@@ -63,6 +64,8 @@ class RunRecord:
 
     def create_run(self, run: Run) -> Run:
         """Store a new run; return the one already stored when this is a repeated call."""
+        # First, so that no run is ever recorded that the sweep does not look after.
+        self._table.put(_open_key(run.run_id), {}, expires=False)
         self._table.put(_run_key(run.run_id), _to_item(run), Attr("pk").not_exists())
         return self.get_run(run.run_id) or run
 
@@ -70,6 +73,19 @@ class RunRecord:
         """Return a run, or None when nobody recorded it."""
         item = self._table.get(_run_key(run_id))
         return _from_item(Run, item) if item else None
+
+    def get_runs(self, run_ids: Iterable[str]) -> dict[str, Run]:
+        """Return those of some runs that are recorded, by their ids."""
+        items = self._table.get_many([_run_key(run_id) for run_id in run_ids])
+        return {item["run_id"]: _from_item(Run, item) for item in items}
+
+    def list_open_runs(self) -> list[str]:
+        """Return the ids of the runs of which something may still be open; `close_run` takes one out."""
+        return [item["sk"] for item in self._table.query(Key("pk").eq("OPEN_RUNS"))]
+
+    def close_run(self, run_id: str) -> None:
+        """Note that nothing of a run is open any more: its end and those of its jobs are known and published."""
+        self._table.delete(_open_key(run_id))
 
     def list_runs(self, pipeline: str, limit: int, state: str | None = None) -> list[Run]:
         """Return the latest runs of a pipeline, newest first; the index may be some moments behind."""
@@ -217,6 +233,10 @@ class RunRecord:
 
 def _run_key(run_id: str) -> dict[str, str]:
     return {"pk": f"RUN#{run_id}", "sk": "RUN"}
+
+
+def _open_key(run_id: str) -> dict[str, str]:
+    return {"pk": "OPEN_RUNS", "sk": run_id}
 
 
 def _job_key(run_id: str, name: str) -> dict[str, str]:

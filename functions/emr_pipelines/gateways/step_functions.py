@@ -1,12 +1,27 @@
 """Step Functions: start a run, and answer the task that waits with a task token."""
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from emr_pipelines.clock import iso_time
 from emr_pipelines.gateways.aws import client, translated_errors
 
 # The task has been answered before, or its execution is over: there is nobody left to tell.
 _NOBODY_WAITS = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+
+
+@dataclass(frozen=True)
+class ObservedExecution:
+    """What Step Functions says about an execution; `stopped_at` is None while it runs."""
+
+    status: str
+    started_at: str
+    stopped_at: str | None
+    run_input: Any
+    error: str | None = None
+    cause: str | None = None
 
 
 class StepFunctions:
@@ -25,6 +40,36 @@ class StepFunctions:
             except self._states.exceptions.ExecutionAlreadyExists:
                 return False
         return True
+
+    def describe_execution(self, execution_arn: str) -> ObservedExecution | None:
+        """Return how an execution stands, or None when there is none (any more)."""
+        with translated_errors():
+            try:
+                execution = self._states.describe_execution(executionArn=execution_arn)
+            except self._states.exceptions.ExecutionDoesNotExist:
+                return None
+        return ObservedExecution(
+            execution["status"],
+            iso_time(execution["startDate"]),
+            iso_time(execution["stopDate"]) if execution.get("stopDate") else None,
+            json.loads(execution.get("input") or "{}"),
+            execution.get("error"),
+            execution.get("cause"),
+        )
+
+    def list_executions(self, state_machine_arn: str, status: str, since: str | None = None) -> set[str]:
+        """Return the names of the executions with a status, all of them or those that started since a time."""
+        names = set()
+        with translated_errors():
+            pages = self._states.get_paginator("list_executions").paginate(
+                stateMachineArn=state_machine_arn, statusFilter=status
+            )
+            for page in pages:
+                for execution in page["executions"]:  # the latest first
+                    if since and execution["startDate"] < datetime.fromisoformat(since):
+                        return names
+                    names.add(execution["name"])
+        return names
 
     def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
         """Stop an execution; harmless when it has ended."""
