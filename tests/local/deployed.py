@@ -97,7 +97,7 @@ class DeployedStack:
             found: str = states.describe_execution(executionArn=execution_arn)["status"]
             return found if found != "RUNNING" else None
 
-        return eventually(status, seconds)
+        return eventually(status, seconds, every=0.1)  # the processor is needed for the run
 
     def item(self, execution_arn: str, sort_key: str = "RUN") -> dict[str, Any]:
         """An item of the run record, as DynamoDB keeps it."""
@@ -131,3 +131,13 @@ def deploy(aws: LocalAwsUnderTest, name: str, **parameters: str) -> DeployedStac
             patch.setenv(key, value)
         Deployment(Project(ROOT), name, local=True, parameters=parameters).run(Stages(Console(quiet=True)))
         return DeployedStack(aws, Stack.describe(name))
+
+
+def confirm_subscription(local_aws: LocalAwsUnderTest) -> None:
+    """Confirm the stack's e-mail subscription with the token that was mailed."""
+    sns = local_aws.client("sns")
+    for email in local_aws.inbox():
+        if "Token=" in email["body"]:
+            link = email["body"].split("Token=")[1]
+            token, topic = link.split("&")[0].split()[0], email["body"].split("TopicArn=")[1].split("&")[0].split()[0]
+            sns.confirm_subscription(TopicArn=topic.replace("%3A", ":"), Token=token)
