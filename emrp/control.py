@@ -69,7 +69,7 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     target: Target = context.obj
     stack = target.stack()
     old = find_run(stack, run_id).run
-    repair_id = f"{old.pipeline}-repair-{uuid4().hex[:12]}"
+    repair_id = f"{old.pipeline or 'run'}-repair-{uuid4().hex[:12]}"
     if not old.ended:
         raise UsageError(f"The run {run_id} is still running: wait for its end, or `emrp cancel {run_id}`.")
     if old.repaired_by:

@@ -50,7 +50,7 @@ class Picture:
     def as_json(self) -> dict[str, Any]:
         """Return what a script may want to know."""
         known = {"runId": self.run_id, "executionArn": self.execution_arn, "status": self.status}
-        run = {**run_document(self.run), "jobs": job_documents(self.run, self.jobs)} if self.run else {}
+        run = {**run_document(self.run), "jobs": job_documents(self.run, self.jobs)} if self.run else {"jobs": []}
         end = self.ended_at.isoformat() if self.ended_at else None
         return {**run, **known, "error": self.error, "cause": self.cause, "endedAt": end}
 

@@ -1,16 +1,11 @@
 """How commands put runs into words: durations, moments, triggers and reasons, short enough for a line."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-# What EMR says before the reason.
-_PREAMBLE = re.compile(
-    r"Job failed, please check complete logs in configured logging destination\. "
-    r"(ExitCode: \d+\. Last few exceptions: )?"
-)
+from emr_pipelines.reason import on_one_line
 
 
 def duration(seconds: float | None) -> str:
@@ -49,7 +44,7 @@ def cause_of_run(trigger: Mapping[str, Any], repair_of: str | None = None) -> st
 
 def reason(text: str | None, width: int = 120) -> str:
     """Say why in one line: without EMR's preamble, and cut where there is no room."""
-    line = _PREAMBLE.sub("", " ".join((text or "").split()))
+    line = on_one_line(text or "")
     return line if len(line) <= width else f"{line[: width - 3].rstrip()}..."
 
 

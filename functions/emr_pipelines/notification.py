@@ -1,6 +1,5 @@
 """The text of a notification: plain, 72 columns wide, with the reason before everything else."""
 
-import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +7,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emr_pipelines.errors import Problem
+from emr_pipelines.reason import on_one_line
 from emr_pipelines.run import SUCCEEDED, Job, Run
 
 _WIDTH = 72
 _SUBJECT_LIMIT = 100  # of SNS; it also wants plain ASCII on one line
 _MINUTE, _HOUR = 60, 3600
-# What EMR says before the reason; a subject has no room for it.
-_EMR_PREAMBLE = re.compile(
-    r"Job failed, please check complete logs in configured logging destination\. "
-    r"(ExitCode: \d+\. Last few exceptions: )?"
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ def _subject(run: Run) -> str:
     words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
     if run.cause:
-        subject += ": " + _EMR_PREAMBLE.sub("", " ".join(run.cause.split()))
+        subject += ": " + on_one_line(run.cause)
     return _one_line(subject)
 
 

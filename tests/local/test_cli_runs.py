@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -34,18 +34,50 @@ FINE = 'print("all is well")\n'
 BROKEN = 'print("before it breaks")\nraise ValueError("the third column is missing")\n'
 ENDLESS = 'import time\nprint("for ever", flush=True)\ntime.sleep(600)\n'
 
-Emrp = Callable[..., "Ended"]
 
-
+@dataclass(frozen=True)
 class Ended:
     """A command that has ended."""
 
-    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.printed, self.complaint = process.returncode, process.stdout, process.stderr
+    code: int
+    printed: str
+    complaint: str
 
     def document(self) -> Any:
         """What it printed with --json."""
         return json.loads(self.printed)
+
+
+@dataclass(frozen=True)
+class Emrp:
+    """Runs the command in processes of their own, against the stack of these tests."""
+
+    stack: DeployedStack
+
+    def __call__(self, *arguments: str) -> Ended:
+        return self.ended(self.started(*arguments))
+
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        target = ["--local", "--port", str(self.stack.aws.server.port), "--stack", self.stack.stack.name]
+        return subprocess.Popen(
+            [sys.executable, "-c", "from emrp.cli import main; main()", *target, *arguments],
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def ended(self, process: subprocess.Popen[str]) -> Ended:
+        """Wait for the end of a command."""
+        with process:
+            try:
+                printed, complaint = process.communicate(timeout=RUN_SECONDS)
+            finally:
+                process.kill()
+        return Ended(process.returncode, printed, complaint)
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +87,7 @@ def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
 
 @pytest.fixture(scope="module")
 def emrp(stack: DeployedStack) -> Emrp:
-    """Run the command in a process of its own, against the stack of these tests."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    start = [sys.executable, "-c", "from emrp.cli import main; main()"]
-    target = ["--local", "--port", str(stack.aws.server.port), "--stack", stack.stack.name]
-
-    def run(*arguments: str) -> Ended:
-        command = [*start, *target, *arguments]
-        return Ended(
-            subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-        )
-
-    return run
+    return Emrp(stack)
 
 
 @pytest.fixture
@@ -127,7 +148,11 @@ def test_nothing_runs_any_more_when_a_run_was_cancelled(stack: DeployedStack, em
     arn = execution_arn(stack.stack, run_id)
     eventually(lambda: stack.item(arn, "JOB#first").get("state") == "RUNNING", RUN_SECONDS)
 
-    cancelled = emrp("cancel", run_id, "--yes", "--reason", "wrong file", "--json")
+    following = emrp.started("logs", run_id, "first", "--follow", "--stdout")
+    try:
+        cancelled = emrp("cancel", run_id, "--yes", "--reason", "wrong file", "--json")
+    finally:
+        followed = emrp.ended(following)
 
     assert cancelled.code == 0, cancelled.complaint
     document = cancelled.document()
@@ -138,3 +163,5 @@ def test_nothing_runs_any_more_when_a_run_was_cancelled(stack: DeployedStack, em
     assert "wrong file" in document["cause"]
     assert stack.active_job_runs(arn) == []
     assert emrp("cancel", run_id).printed == f"The run {run_id} had ended before: it is CANCELLED.\n"
+    assert (followed.code, followed.printed) == (0, "for ever\n"), followed.complaint
+    assert followed.complaint.splitlines()[-1].startswith("first CANCELLED: ")
