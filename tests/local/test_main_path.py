@@ -11,7 +11,7 @@ import pytest
 
 from emrp.sample_data import write_salaries
 from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import ROOT, RUN_SECONDS, DeployedStack, deploy
+from tests.local.deployed import ROOT, RUN_SECONDS, DeployedStack, confirm_subscription, deploy
 
 pytestmark = pytest.mark.spark
 
@@ -42,16 +42,6 @@ def stack(local_aws: LocalAwsUnderTest) -> DeployedStack:
         deployed.register(file.name, file.read_text())
     confirm_subscription(local_aws)
     return deployed
-
-
-def confirm_subscription(local_aws: LocalAwsUnderTest) -> None:
-    """Confirm the stack's e-mail subscription with the token that was mailed."""
-    sns = local_aws.client("sns")
-    for email in local_aws.inbox():
-        if "Token=" in email["body"]:
-            link = email["body"].split("Token=")[1]
-            token, topic = link.split("&")[0].split()[0], email["body"].split("TopicArn=")[1].split("&")[0].split()[0]
-            sns.confirm_subscription(TopicArn=topic.replace("%3A", ":"), Token=token)
 
 
 @contextmanager
