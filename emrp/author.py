@@ -91,6 +91,8 @@ def plan_command(
             print_json({"file": error.file, "problems": [asdict(problem) for problem in error.problems]})
         for problem in error.problems:
             console.print(_line(found.path, problem), style="red", markup=False, soft_wrap=True)
+        if "trigger." in found.text and not (trigger_uri or trigger):
+            console.print("Templates that need a trigger are given one by --trigger-uri or --trigger.")
         raise typer.Exit(EXIT_RUN_FAILED) from error
     if as_json:
         print_json(_document(run, jobs))
@@ -173,7 +175,9 @@ def _show(console: Console, run: Run, jobs: Sequence[Job]) -> None:
             like_it = f" ({more} more like it, which --json shows)" if more else ""
             _show_request(console, f"{job.name}: StartJobRun{like_it}", job.request, job.deferred)
     cost = f"{state_transitions(jobs)} state transitions"
-    console.print(f"\n{cost}, and one more for each job that runs longer than the heartbeat.", markup=False)
+    console.print(
+        f"\n{cost}, and one more for each job that runs longer than the heartbeat.", markup=False, soft_wrap=True
+    )
 
 
 def _show_request(console: Console, title: str, request: Mapping[str, Any], deferred: Sequence[str] = ()) -> None:

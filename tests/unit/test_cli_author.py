@@ -160,6 +160,16 @@ def test_plan_says_what_to_do_when_it_cannot_plan(
     assert expected in out + err
 
 
+def test_plan_says_how_to_give_a_trigger_when_a_template_needs_one(emrp: Command, small: Path) -> None:
+    small.write_text(MINIMAL.replace("s3://b/job.py", "'{{ trigger.uri }}'"))
+
+    code, out, _ = emrp("plan", str(small))
+
+    assert code == 1
+    assert "there is no 'uri'; there are: type" in out
+    assert "are given one by --trigger-uri or --trigger" in out
+
+
 def test_plan_lists_the_problems_when_json_is_asked_for_and_the_file_is_wrong(emrp: Command, small: Path) -> None:
     small.write_text(MINIMAL.replace("only", "Only"))
 
