@@ -118,6 +118,10 @@ def test_plan_run_plans_the_definition_when_the_input_brings_one(invoke: Callabl
     assert job.request["jobDriver"]["sparkSubmit"]["entryPoint"] == "s3://b/7.py"
 
 
+def test_plan_run_plans_the_example_when_it_is_an_inline_definition(invoke: Callable[..., Any]) -> None:
+    assert invoke("plan_run", "inline_definition")["jobs"] == [["process"]]
+
+
 def test_plan_run_names_every_problem_when_the_definition_it_is_given_is_wrong(invoke: Callable[..., Any]) -> None:
     event = example_event("plan_run.console") | {"input": {"definition": {"name": "inline", "jobs": []}}}
 
