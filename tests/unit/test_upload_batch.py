@@ -42,10 +42,11 @@ def registered(max_files: int, max_wait_seconds: int = 60) -> list[Registered]:
 
 
 class Table(MemoryTable):
-    """Knows the limit that listing the waiting files has."""
+    """Lists waiting files: as in DynamoDB, a limit is that of a page, and more may come."""
 
     def query(self, condition: ConditionBase, **arguments: Any) -> list[dict[str, Any]]:
-        return super().query(condition)[: arguments["Limit"]]
+        assert arguments.keys() == {"Limit", "ProjectionExpression"}
+        return super().query(condition)
 
 
 @dataclass

@@ -85,7 +85,8 @@ class UploadBatches:
 
     def _list(self, collection: str, limit: int) -> list[dict[str, Any]]:
         waiting = Key("pk").eq(f"WAITING#{collection}") & Key("sk").begins_with(_FILE)
-        return self._table.query(waiting, Limit=limit, ProjectionExpression="sk")
+        # The limit is that of a page, of which long keys need more than one.
+        return self._table.query(waiting, Limit=limit, ProjectionExpression="sk")[:limit]
 
 
 def _upload(item: dict[str, Any]) -> Upload:
