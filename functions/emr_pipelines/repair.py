@@ -6,6 +6,7 @@ from datetime import datetime
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RepairRefusedError, TransientError
+from emr_pipelines.job_state import JobState
 from emr_pipelines.plan import with_tags
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
@@ -74,7 +75,7 @@ def take_over(jobs: list[Job], old: Run, old_jobs: list[Job], from_job: str | No
 
 def _anew(job: Job, run: Run, tags: dict[str, str]) -> Job:
     """Return a job as it was planned; one that was planned as skipped stays so."""
-    if not job.request:
+    if job.state == JobState.SKIPPED and not job.upstream:
         return replace(job, run_id=run.run_id)
     return Job(
         run_id=run.run_id,

@@ -125,6 +125,19 @@ def test_repair_takes_the_latest_file_when_it_is_asked_to(
     assert jobs["d"].waiting_for == []
 
 
+def test_job_stays_skipped_when_it_was_planned_so(plan: Plan, record: RunRecord, registry: PipelineRegistry) -> None:
+    more = """
+  - {name: never, dependsOn: [loop], runIf: ANY_FAILED, jobDriver: *driver}
+  - {name: loop, forEach: {x: []}, jobDriver: *driver}"""
+    text = FILE.format(lifecycle="shared", more=more)
+    registry.put(check_pipeline("pipelines/chain.yaml", "chain", text, "v1"))
+    plan(OLD, {"pipeline": "chain"})
+    record.end_run(OLD, "FAILED", "ApplicationUnavailableError", "no")
+
+    assert sorted(plan(NEW, {"repair": OLD})["jobs"]) == [["a"], ["b"], ["c"], ["other"]]
+    assert {record.get_job(NEW, name).state for name in ("never", "loop")} == {"SKIPPED"}
+
+
 def test_repair_is_repaired_when_it_fails_too(failed: Any, plan: Plan, record: RunRecord) -> None:
     failed()
     plan(NEW, {"repair": OLD})
