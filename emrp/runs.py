@@ -4,19 +4,20 @@ from typing import Annotated, NoReturn
 
 import typer
 from emr_pipelines.gateways.run_record import RunRecord
-from rich.table import Table
+from rich.console import Console, Group, OverflowMethod, RenderableType
+from rich.text import Text
 
 from emrp.command_line import AsJson, RunId, Target, make_page, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs
-from emrp.glyphs import state_text
+from emrp.glyphs import glyphs, style_of
 from emrp.phrases import cause_of_run, duration, listing, moment, reason
 from emrp.run_document import job_documents, run_document
 from emrp.run_report import job_details, report
 
 LIST_EXAMPLES = "Examples: emrp list --pipeline salaries --state failed; emrp list --limit 100 --json"
 SHOW_EXAMPLES = "Examples: emrp show salaries-1b2c3d4e5f6a; emrp show salaries-1b2c3d4e5f6a process --json"
-_REASON_WIDTH = 60
+_TRIGGER_WIDTH = 48
 
 
 def list_command(
@@ -32,7 +33,8 @@ def list_command(
     if as_json:
         print_json({"runs": [{**run_document(found.run), "recorded": found.recorded} for found in runs]})
     elif runs:
-        make_page().print(_as_table(runs))
+        console = make_page()
+        console.print(_listing(console, runs))
     else:
         typer.echo("There are no such runs. Start one with: emrp run PIPELINE")
 
@@ -63,19 +65,24 @@ def _no_such_job(name: str, names: list[str]) -> NoReturn:
     raise UsageError(f'The run has no job "{name}"; it has {listing(names, 20) or "no jobs"}.')
 
 
-def _as_table(runs: list[FoundRun]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("RUN", "PIPELINE", "STATE", "TRIGGER", "STARTED", "DURATION", "WHY"):
-        table.add_column(title, justify="right" if title == "DURATION" else "left", no_wrap=title != "WHY")
-    for found in runs:
-        run = found.run
-        table.add_row(
-            run.run_id,
-            run.pipeline or "-",
-            state_text(run.state),
-            reason(cause_of_run(run.trigger, run.repair_of), 40),
-            moment(run.started_at),
-            duration(found.seconds),
-            reason(run.cause or run.error, _REASON_WIDTH),
-        )
-    return table
+def _listing(console: Console, runs: list[FoundRun]) -> RenderableType:
+    """Return a line for each run, and below it why it failed; a narrow terminal cuts the end, which matters least."""
+    table = [("RUN", "STATE", "STARTED", "DURATION", "TRIGGER", "PIPELINE"), *map(_cells, runs)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    cut: OverflowMethod = "ellipsis" if glyphs(console).is_unicode else "crop"
+    lines = []
+    for found, cells in zip([None, *runs], table, strict=True):
+        line = Text(no_wrap=True, overflow=cut)
+        for cell, width in zip(cells, widths, strict=True):
+            line.append(f"{cell:<{width}}  ", style_of(cell) if found and cell == found.run.state else None)
+        line.rstrip()
+        lines.append(line)
+        if found and (why := found.run.cause or found.run.error):
+            lines.append(Text(f"  {reason(why, console.width - 2)}", "red", no_wrap=True, overflow=cut))
+    return Group(*lines)
+
+
+def _cells(found: FoundRun) -> tuple[str, ...]:
+    run = found.run
+    what = reason(cause_of_run(run.trigger, run.repair_of), _TRIGGER_WIDTH)
+    return run.run_id, run.state, moment(run.started_at), duration(found.seconds), what, run.pipeline or "-"

@@ -67,9 +67,25 @@ def test_only_runs_in_a_state_are_listed_when_it_is_named(emrp: Command, deploye
 
     _, printed, _ = emrp("list", "--pipeline", "salaries", "--state", "failed")
 
-    lines = printed.splitlines()
-    assert len(lines) == 2
-    assert all(text in lines[1] for text in ("salaries-1", "FAILED", "2026-11-21 12:00:01Z", "2.0 s", "No such file"))
+    assert [line.split() for line in printed.splitlines()] == [
+        ["RUN", "STATE", "STARTED", "DURATION", "TRIGGER", "PIPELINE"],
+        ["salaries-1", "FAILED", "2026-11-21", "12:00:01Z", "2.0", "s", "execution", "salaries"],
+        ["No", "such", "file"],
+    ]
+
+
+def test_ids_and_states_are_whole_when_the_terminal_is_narrow(
+    emrp: Command, deployed: Stack, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run_id = "wordcount-fanout-f31b8545d71d5da731c474b1"
+    recorded(record, run_id, "wordcount-fanout", trigger={"type": "upload", "key": "landing/" + "x" * 1000})
+
+    _, printed, _ = emrp("list", "--pipeline", "wordcount-fanout")
+
+    _, line = printed.splitlines()
+    assert len(line) <= 80
+    assert line.startswith(f"{run_id}  RUNNING  2026-11-21 12:00:00Z")
 
 
 def test_executions_that_never_reached_the_record_are_listed_when_no_pipeline_is_named(
