@@ -32,6 +32,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
             yield deployed
 
 
+@pytest.fixture(scope="module", autouse=True)
+def limited(stack: DeployedStack) -> str:
+    """A run that is to end after a minute; its time passes beside the other tests."""
+    return start(stack, "in-a-minute", [job("a", "endless"), job("b", dependsOn=["a"])], timeoutMinutes=1)
+
+
 def job(name: str, program: str = "empty", parameters: str = "", **fields: Any) -> dict[str, Any]:
     """A job that runs one of the programs."""
     driver = {"entryPoint": f"s3://{{{{ stack.bucket }}}}/jobs/{program}.py"}
@@ -153,17 +159,6 @@ def test_streaming_job_runs_until_it_is_cancelled_when_it_never_ends(stack: Depl
     assert stack.active_job_runs(execution) == []
 
 
-def test_run_times_out_and_leaves_nothing_behind_when_its_time_is_over(stack: DeployedStack) -> None:
-    execution = start(stack, "in-a-minute", [job("a", "endless"), job("b", dependsOn=["a"])], timeoutMinutes=1)
-
-    assert stack.ended(execution) == "FAILED"
-    item = stack.item(execution)
-    assert (item["state"], item["error"]) == ("TIMED_OUT", "RunTimedOutError")
-    eventually(lambda: job_state(stack, execution, "a") == "CANCELLED")
-    assert job_state(stack, execution, "b") == "CANCELLED"
-    assert stack.active_job_runs(execution) == []
-
-
 def test_every_attempt_is_in_the_record_when_emr_retries_a_job(stack: DeployedStack) -> None:
     stack.put("jobs/failing.py", "raise SystemExit('told to fail')\n")
     execution = start(stack, "retried", [job("a", "failing", retryPolicy={"maxAttempts": 2})])
@@ -174,3 +169,12 @@ def test_every_attempt_is_in_the_record_when_emr_retries_a_job(stack: DeployedSt
     assert [(attempt["attempt"], attempt["state"]) for attempt in history] == [(1, "FAILED"), (2, "FAILED")]
     billed = json.loads(item["resources"])
     assert sum(attempt["vCpuHours"] for attempt in history) == pytest.approx(billed["vCPUHour"], abs=0.01)
+
+
+def test_run_times_out_and_leaves_nothing_behind_when_its_time_is_over(stack: DeployedStack, limited: str) -> None:
+    assert stack.ended(limited) == "FAILED"
+    item = stack.item(limited)
+    assert (item["state"], item["error"]) == ("TIMED_OUT", "RunTimedOutError")
+    eventually(lambda: job_state(stack, limited, "a") == "CANCELLED")
+    assert job_state(stack, limited, "b") == "CANCELLED"
+    assert stack.active_job_runs(limited) == []
