@@ -18,7 +18,7 @@ from emr_pipelines.gateways.schedules import Schedules
 from emr_pipelines.register_pipeline import register_pipeline
 
 from emrp import pipelines
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE
+from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError
 from emrp.stack import Stack
 from tests.unit.conftest import SALARIES, Command
 from tests.unit.fakes import FakeDomainEvents
@@ -184,7 +184,7 @@ def test_command_gives_up_when_nobody_registers(deployed: Stack, monkeypatch: py
     clock = iter(range(0, 1000, 50))
     monkeypatch.setattr(pipelines, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
 
-    with pytest.raises(pipelines.CommandError, match=f"{KEY}: not registered within 120 s: look at the log"):
+    with pytest.raises(CommandError, match=f"{KEY}: not registered within 120 s: look at the log"):
         pipelines.register(deployed, {KEY: SALARIES})
 
 
