@@ -75,7 +75,7 @@ def without(action: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("role", "action"),
     [
-        ("PlanRunFunctionRole", "s3:GetObject"),
+        ("PlanRunFunctionRole", "dynamodb:GetItem"),
         ("PlanRunFunctionRole", "dynamodb:PutItem"),
         ("LaunchApplicationFunctionRole", "emr-serverless:CreateApplication"),
         ("LaunchApplicationFunctionRole", "emr-serverless:TagResource"),
