@@ -3,7 +3,7 @@
 import json
 
 from emr_pipelines.clock import now
-from emr_pipelines.domain_event import pipeline_run_ended
+from emr_pipelines.domain_event import job_run_ended, pipeline_run_ended
 from emr_pipelines.errors import (
     JobFailedError,
     RequestRefusedError,
@@ -12,7 +12,7 @@ from emr_pipelines.errors import (
     RunSkippedError,
     RunTimedOutError,
 )
-from emr_pipelines.follow_job import cancel_job, settle_job
+from emr_pipelines.follow_job import cancel_job
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
@@ -34,14 +34,15 @@ def clean_up(
     keeps its first final state, and is announced once.
     """
     run = record.create_run(run)
-    jobs = record.list_jobs(run.run_id)
     if not run.ended:
         # First, so that a job that is just being added finds the run ended and is not submitted.
-        run = record.end_run(run.run_id, *_verdict(run, jobs, state, error, cause))
+        run = record.end_run(run.run_id, *_verdict(run, record.list_jobs(run.run_id), state, error, cause))
+    jobs = record.list_jobs(run.run_id)
     jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs]
     for job in jobs:
         if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
-            settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+            events.publish(job_run_ended(job))  # nobody else is left who waits for it
+            record.settle_job(job)
     if run.application_id:
         record.stop_waiting(run.application_id, run.run_id)
         if run.lifecycle == "transient":

@@ -57,13 +57,18 @@ def settle_job(
     Interrupted half-way it can be repeated. The state machine comes last: as long as its token is unanswered, its
     heartbeat leads here again, so none of the others can be forgotten.
     """
-    ended = [job]
-    while ended:
-        job = ended.pop()
+    ended, followed = {job.name: job}, [job]
+    while followed:
+        job = followed.pop()
         if not job.settled:
-            if job.state == JobState.FAILED:
-                ended += _fail_fast(job, record, emr)
-            ended += _wake_dependents(job, record, step_functions)
+            found = _fail_fast(job, record, emr) if job.state == JobState.FAILED else []
+            found += _wake_dependents(job, record, step_functions)
+            new = {other.name: other for other in found if other.name not in ended}
+            ended |= new
+            followed += new.values()
+    # Those that were found first come last: as long as they are not settled, a repetition finds the others again.
+    for job in reversed(ended.values()):
+        if not job.settled:
             events.publish(job_run_ended(job))
             record.settle_job(job)
         _answer(job, step_functions)
@@ -88,9 +93,10 @@ def cancel_job(job: Job, why: str, *, record: RunRecord, emr: EmrServerless) -> 
     """Cancel a job; return it as it then is: CANCELLED when it was never submitted.
 
     A job that was about to be submitted is looked for among EMR's job runs, because nobody may have noted its id; also
-    one that was taken for never submitted.
+    one that was taken for never submitted. `job` is as it was after the run has been marked as stopping.
     """
-    if job.job_run_id is None and job.task_token and job.state in {NOT_SUBMITTED, JobState.CANCELLED}:
+    may_be_submitted = job.task_token and not job.waiting_for and job.state in {NOT_SUBMITTED, JobState.CANCELLED}
+    if job.job_run_id is None and may_be_submitted:
         job = _find_job_run(job, record, emr)
     if job.application_id is None or job.job_run_id is None:
         return record.record_state(job, JobState.CANCELLED, now(), state_details=why)
@@ -130,29 +136,28 @@ def _find_job_run(job: Job, record: RunRecord, emr: EmrServerless) -> Job:
 
 
 def _wake_dependents(job: Job, record: RunRecord, step_functions: StepFunctions) -> list[Job]:
-    """Wake the jobs that waited for this one only; return those of them that are skipped."""
-    skipped = []
+    """Wake the jobs that waited for this one only; return those that have ended, and nobody was told yet."""
+    unsettled = []
     for name in job.dependents:
         dependent = record.stop_waiting_for(job.run_id, name, {job.name})
-        if dependent.ended:
-            continue
-        if not dependent.waiting_for:
+        if not dependent.ended and not dependent.waiting_for:
             dependent = wake(dependent, record=record, step_functions=step_functions)
-            skipped += [dependent] if dependent.ended else []
-    return skipped
+        if dependent.ended and not dependent.settled:
+            unsettled.append(dependent)
+    return unsettled
 
 
 def _fail_fast(failed: Job, record: RunRecord, emr: EmrServerless) -> list[Job]:
-    """Cancel the other jobs of a run that does not go on after a failure; return those that were never submitted."""
+    """Cancel the other jobs of a run that does not go on after a failure; return those that have ended unsettled."""
     run = record.get_run(failed.run_id)
     if run is None or not run.fail_fast:
         return []
     why = f"failFast: job {failed.name} failed"
     # First, so that a job that is just being added finds it and is not submitted.
     record.stop_run(run.run_id, why)
-    others = [job for job in record.list_jobs(run.run_id) if not job.ended]
-    cancelled = [cancel_job(job, why, record=record, emr=emr) for job in others]
-    return [job for job in cancelled if job.ended]
+    others = [job for job in record.list_jobs(run.run_id) if not job.settled]
+    others = [job if job.ended else cancel_job(job, why, record=record, emr=emr) for job in others]
+    return [job for job in others if job.ended]
 
 
 def _answer(job: Job, step_functions: StepFunctions) -> None:

@@ -33,9 +33,11 @@ def test_handle_state_change_completes_the_link_when_it_was_interrupted(
     def die(*_arguments: object, **_named: object) -> None:
         raise TransientError("UpdateItem")
 
-    with monkeypatch.context() as patch, pytest.raises(TransientError):
+    job = record.get_job(planned, "process")
+    with monkeypatch.context() as patch:
         patch.setattr(Table, "update", die)
-        record.link_job_run(record.get_job(planned, "process"), "app1", "run1")
+        with pytest.raises(TransientError):
+            record.link_job_run(job, "app1", "run1")
     invoke("handle_state_change", "job_run_running")
 
     job = record.get_job(planned, "process")

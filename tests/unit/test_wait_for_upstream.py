@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from emr_pipelines.domain_event import DomainEvent
+from emr_pipelines.errors import TransientError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.job_state import JobState
@@ -59,8 +61,8 @@ class Diamond:
         self._invoke("add_job_run", {"runId": RUN, "job": job, "taskToken": f"add-{job}", "executionArn": f"arn:{job}"})
 
     def wait(self, job: str) -> None:
-        request = {"runId": RUN, "job": job, "taskToken": f"wait-{job}", "executionArn": f"arn:{job}"}
-        self._invoke("wait_for_upstream", request)
+        changes = {"runId": RUN, "job": job, "taskToken": f"wait-{job}"}
+        self._invoke("wait_for_upstream", example_event("wait_for_upstream.job") | changes)
 
     def end(self, job: str, state: str) -> None:
         job_run_id = self._record.get_job(RUN, job).job_run_id
@@ -102,7 +104,7 @@ class TestWaitForUpstream:
     ) -> None:
         start()
         diamond.add("a")
-        steps = [lambda: diamond.wait("b"), lambda: diamond.end("a", "SUCCESS")]
+        steps: list[Callable[[], None]] = [lambda: diamond.wait("b"), lambda: diamond.end("a", "SUCCESS")]
         for step in steps if first == "wait" else reversed(steps):
             step()
 
@@ -177,6 +179,34 @@ class TestWaitForUpstream:
 
         assert ([request["name"] for request in emr.asked("start_job_run")][3:] == ["d"]) == runs
         assert diamond.state("d") == ("SUBMITTED" if runs else "SKIPPED")
+
+    def test_every_dependent_hears_of_it_when_the_first_attempt_to_tell_them_was_interrupted(
+        self, start: Any, diamond: Diamond, step_functions: FakeStepFunctions, events: FakeDomainEvents,
+        record: RunRecord, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        start()
+        diamond.add("a")
+        for name in "bcd":
+            diamond.wait(name)
+        told = events.publish
+
+        def tell(event: DomainEvent) -> None:
+            if event.detail["job"] == "b":
+                raise TransientError("PutEvents")
+            told(event)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(events, "publish", tell)
+            with pytest.raises(TransientError):
+                diamond.end("a", "FAILED")
+        diamond.end("a", "FAILED")
+
+        assert {job.name: (job.state, job.settled) for job in record.list_jobs(RUN)} == {
+            "a": ("FAILED", True), "b": ("SKIPPED", True), "c": ("SKIPPED", True), "d": ("SKIPPED", True)
+        }  # fmt: skip
+        assert {("wait-b", "JobSkippedError"), ("wait-c", "JobSkippedError"), ("wait-d", "JobSkippedError")} <= set(
+            step_functions.outcomes
+        )
 
     def test_wake_up_is_made_good_when_it_was_lost(
         self, start: Any, diamond: Diamond, record: RunRecord, step_functions: FakeStepFunctions
