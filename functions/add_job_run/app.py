@@ -17,7 +17,7 @@ logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
-events = DomainEvents()
+events = DomainEvents(os.environ["STACK_NAME"])
 outputs = JobOutputs()
 stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
 

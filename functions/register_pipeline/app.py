@@ -22,7 +22,7 @@ schedules = Schedules(
     os.environ["EVENT_DEAD_LETTER_QUEUE_ARN"],
 )
 rules = EventRules(os.environ["STACK_NAME"], os.environ["TRIGGER_QUEUE_ARN"], os.environ["EVENT_DEAD_LETTER_QUEUE_ARN"])
-events = DomainEvents()
+events = DomainEvents(os.environ["STACK_NAME"])
 
 
 @logger.inject_lambda_context

@@ -27,7 +27,7 @@ batches = UploadBatches(os.environ["RUN_TABLE"])
 manifests = Manifests(os.environ["BUCKET"])
 queue = TriggerQueue(os.environ["TRIGGER_QUEUE_URL"], os.environ["TRIGGER_DEAD_LETTER_QUEUE_URL"])
 step_functions = StepFunctions()
-events = DomainEvents()
+events = DomainEvents(os.environ["STACK_NAME"])
 
 
 def _start(message: SQSRecord, pipelines: Sequence[Registered]) -> None:

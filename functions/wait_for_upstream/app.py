@@ -15,7 +15,7 @@ logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
-events = DomainEvents()
+events = DomainEvents(os.environ["STACK_NAME"])
 
 
 @logger.inject_lambda_context

@@ -11,7 +11,7 @@ import pytest
 from emr_pipelines import handle_state_change
 from emr_pipelines.domain_event import pipeline_run_ended
 from emr_pipelines.gateways.domain_events import SOURCE
-from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, Run
+from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Run
 from moto.events.models import EventPattern
 
 from tests.contract.cloud import (
@@ -30,6 +30,7 @@ from tests.contract.cloud import (
 Event = dict[str, Any]
 # What the references in the patterns stand for in the examples.
 REFERENCES = {
+    "AWS::StackName": "emr-pipelines",
     "Bucket": "bucket",
     "PipelineStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-pipeline",
 }
@@ -200,7 +201,7 @@ class TestExecutionEnds:
 class TestDomainEvents:
     """Our own events are published as ours, and reach `notify`."""
 
-    @pytest.mark.parametrize("state", [SUCCEEDED, FAILED, CANCELLED, TIMED_OUT])
+    @pytest.mark.parametrize("state", [SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, SKIPPED])
     def test_end_of_a_run_reaches_notify_when_it_is_published(self, state: str) -> None:
         run = Run(
             run_id="salaries-1",
@@ -211,8 +212,10 @@ class TestDomainEvents:
         )
         published = pipeline_run_ended(run)
 
-        event = {"source": SOURCE, "detail-type": published.detail_type, "detail": published.detail}
+        detail = {"stack": "emr-pipelines", **published.detail}
+        event = {"source": SOURCE, "detail-type": published.detail_type, "detail": detail}
         assert receivers(event) == {"NotifyFunction"}
+        assert receivers({**event, "detail": {**detail, "stack": "another-stack"}}) == set()
 
     def test_policy_allows_the_source_when_it_is_ours(self) -> None:
         publishing = [s for s in statements(template()["Resources"]) if s.get("Action") == "events:PutEvents"]

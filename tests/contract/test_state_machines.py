@@ -63,8 +63,9 @@ def longest_seconds(task: Definition) -> int:
     timeout = task["TimeoutSeconds"]
     if isinstance(timeout, int):
         return timeout
-    (longest,) = re.fullmatch(r"\{% \$states\.input\.endsAt \? .*endsAt - \$millis\(\).* : (\d+) %\}", timeout).groups()
-    return int(longest)
+    ends_with_run = re.fullmatch(r"\{% \$states\.input\.endsAt \? .*endsAt - \$millis\(\).* : (\d+) %\}", timeout)
+    assert ends_with_run
+    return int(ends_with_run[1])
 
 
 @pytest.mark.parametrize("machine", MACHINES)

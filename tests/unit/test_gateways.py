@@ -1,9 +1,14 @@
 """Every AWS error leaves the gateways as one of ours; the state machines decide by its name."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, ReadTimeoutError
+from emr_pipelines.domain_event import DomainEvent
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, TransientError
 from emr_pipelines.gateways.aws import translated_errors
+from emr_pipelines.gateways.domain_events import DomainEvents
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -41,3 +46,18 @@ def test_request_refused_error_names_operation_code_and_reason() -> None:
         translated_errors(),
     ):
         raise client_error("ValidationException")
+
+
+def test_domain_event_says_of_which_stack_it_is_when_several_share_a_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = DomainEvents("emr-pipelines")
+    entries: list[dict[str, str]] = []
+
+    def put_events(**request: list[dict[str, str]]) -> dict[str, int]:
+        entries.extend(request["Entries"])
+        return {"FailedEntryCount": 0}
+
+    monkeypatch.setattr(gateway, "_events", SimpleNamespace(put_events=put_events))
+
+    gateway.publish(DomainEvent("Pipeline Run Failed", {"run": "salaries-1"}))
+
+    assert json.loads(entries[0]["Detail"]) == {"stack": "emr-pipelines", "run": "salaries-1"}

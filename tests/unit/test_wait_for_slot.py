@@ -12,6 +12,7 @@ from emr_pipelines.pipeline import check_pipeline
 from emr_pipelines.plan_run import plan_run
 from emr_pipelines.stack import Stack
 
+from tests.unit.conftest import example_event
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions
 
 LIMITED = """\
@@ -48,7 +49,7 @@ class Runs:
         return dict(self.step_functions.outcomes[before:]).get(f"launch-{name}", "")
 
     def wait(self, name: str) -> None:
-        self.invoke("wait_for_slot", {"runId": name, "taskToken": f"wait-{name}"})
+        self.invoke("wait_for_slot", example_event("wait_for_slot.run") | {"runId": name, "taskToken": f"wait-{name}"})
 
     def end(self, name: str, **why: str) -> dict[str, Any]:
         request = {"runId": name, "executionArn": f"arn:{name}", "input": {"pipeline": "limited"}, **why}

@@ -10,14 +10,16 @@ SOURCE = "emr-pipelines"
 
 
 class DomainEvents:
-    """Publishes to the account's default event bus."""
+    """Publishes to the account's default event bus, on which other stacks may be, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack_name: str) -> None:
         self._events = client("events")
+        self._stack_name = stack_name
 
     def publish(self, event: DomainEvent) -> None:
         """Publish one event; raises TransientError when the bus did not take it."""
-        entry = {"Source": SOURCE, "DetailType": event.detail_type, "Detail": json.dumps(event.detail)}
+        detail = json.dumps({"stack": self._stack_name, **event.detail})
+        entry = {"Source": SOURCE, "DetailType": event.detail_type, "Detail": detail}
         with translated_errors():
             answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:

@@ -8,11 +8,12 @@ import boto3
 from boto3.dynamodb.conditions import ConditionBase
 from botocore.exceptions import ClientError
 
-from emr_pipelines.errors import TransientError
+from emr_pipelines.errors import RequestRefusedError, TransientError
 from emr_pipelines.gateways.aws import CONFIG, translated_errors
 
 _SECONDS_PER_DAY = 86_400
 _BATCH = 100  # of BatchGetItem
+_CONDITION_FAILED = "ConditionalCheckFailedException"
 
 Key = dict[str, str]
 Item = dict[str, Any]
@@ -68,12 +69,12 @@ class Table:
         """Store an item; return False, and change nothing, when `condition` does not hold."""
         arguments = {"ConditionExpression": condition} if condition else {}
         try:
-            self._table.put_item(Item=self._item(key, values, expires=expires), **arguments)
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
             with translated_errors():
+                self._table.put_item(Item=self._item(key, values, expires=expires), **arguments)
+        except RequestRefusedError as error:
+            if error.code != _CONDITION_FAILED:
                 raise
+            return False
         return True
 
     def put_all(self, items: list[tuple[Key, Item]]) -> None:
@@ -142,19 +143,19 @@ class Table:
         bound = {**values, **(add or {}), **(remove or {})}
         arguments: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         try:
-            answer = self._table.update_item(
-                Key=key,
-                UpdateExpression=" ".join(clause for clause in clauses if clause),
-                ExpressionAttributeNames={f"#{name}": name for name in bound},
-                ExpressionAttributeValues={f":{name}": value for name, value in bound.items()},
-                ReturnValues="ALL_NEW",
-                **arguments,
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return self.get(key) or {}
             with translated_errors():
+                answer = self._table.update_item(
+                    Key=key,
+                    UpdateExpression=" ".join(clause for clause in clauses if clause),
+                    ExpressionAttributeNames={f"#{name}": name for name in bound},
+                    ExpressionAttributeValues={f":{name}": value for name, value in bound.items()},
+                    ReturnValues="ALL_NEW",
+                    **arguments,
+                )
+        except RequestRefusedError as error:
+            if error.code != _CONDITION_FAILED:
                 raise
+            return self.get(key) or {}
         attributes: Item = answer["Attributes"]
         return attributes
 
@@ -163,8 +164,3 @@ class Table:
 
     def _expiry(self) -> int:
         return int(time.time()) + self._retention_days * _SECONDS_PER_DAY
-
-
-def is_condition_failure(error: ClientError) -> bool:
-    """Tell whether a write failed because its condition did not hold."""
-    return error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"
