@@ -1,7 +1,7 @@
 """Stand-ins for AWS that remember what they were asked, and fail when they are told to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emr_pipelines.domain_event import DomainEvent
@@ -9,7 +9,7 @@ from emr_pipelines.errors import RequestRefusedError, ResourceMissingError
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
 from emr_pipelines.gateways.notification_topic import NotificationTopic
-from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from emr_pipelines.job_state import is_final
 
 
@@ -23,6 +23,8 @@ class FakeEmrServerless(EmrServerless):
     failures: dict[str, Exception] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     submitted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    created_at: str = "2026-11-21T12:00:00.000000Z"
 
     def create_application(self, request: Mapping[str, Any], client_token: str) -> str:
         self._note("create_application", request)
@@ -35,7 +37,20 @@ class FakeEmrServerless(EmrServerless):
         self._note("get_application", application_id)
         if application_id not in self.applications:
             raise ResourceMissingError("GetApplication", "ResourceNotFoundException", application_id)
-        return ObservedApplication(application_id, self.applications[application_id], "")
+        tags = self.tags.get(application_id, {})
+        return ObservedApplication(application_id, self.applications[application_id], "", tags, self.created_at)
+
+    def list_applications(self) -> list[str]:
+        self._note("list_applications", None)
+        return [application_id for application_id, state in self.applications.items() if state != "TERMINATED"]
+
+    def list_open_job_runs(self, application_id: str) -> list[str]:
+        self._note("list_open_job_runs", application_id)
+        return [
+            job_run_id
+            for job_run_id, job_run in self.job_runs.items()
+            if job_run.application_id == application_id and not is_final(job_run.state)
+        ]
 
     def update_application(self, application_id: str, request: Mapping[str, Any], client_token: str) -> None:
         self._note("update_application", request)
@@ -67,7 +82,7 @@ class FakeEmrServerless(EmrServerless):
         self._note("get_job_run", job_run_id)
         if job_run_id not in self.job_runs:
             raise ResourceMissingError("GetJobRun", "ResourceNotFoundException", job_run_id)
-        return self.job_runs[job_run_id]
+        return replace(self.job_runs[job_run_id], tags=self.tags.get(job_run_id, {}), created_at=self.created_at)
 
     def find_job_run(self, application_id: str, request: Mapping[str, Any], since: str) -> str | None:
         self._note("find_job_run", request)
@@ -101,6 +116,7 @@ class FakeStepFunctions(StepFunctions):
     """Remembers executions and the answers to task tokens."""
 
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: dict[str, ObservedExecution] = field(default_factory=dict)
     answers: list[tuple[str, str, str]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -112,6 +128,21 @@ class FakeStepFunctions(StepFunctions):
         is_new = name not in self.executions
         self.executions.setdefault(name, run_input)
         return is_new
+
+    def describe_execution(self, execution_arn: str) -> ObservedExecution | None:
+        name = execution_arn.rpartition(":")[2]
+        if name in self.executions and name not in self.ended:
+            return ObservedExecution("RUNNING", "2026-11-21T12:00:00.000000Z", None, self.executions[name])
+        return self.ended.get(name)
+
+    def list_executions(self, state_machine_arn: str, status: str, since: str | None = None) -> set[str]:
+        if status == "RUNNING":
+            return self.executions.keys() - self.ended.keys()
+        return {
+            name
+            for name, execution in self.ended.items()
+            if execution.status == status and (since is None or execution.started_at >= since)
+        }
 
     def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
         self.stopped.append(execution_arn)
