@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
-from emrp.command_line import AsJson, Parameters, Target, make_console, parameter_values, print_json
+from emrp.command_line import AsJson, Parameters, Target, make_console, pairs, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
 from emrp.glyphs import glyphs
 from emrp.job_tree import rows
@@ -132,7 +132,7 @@ def _trigger(uri: str | None, text: str | None) -> dict[str, Any]:
 
 
 def _run(definition: Definition, parameter: list[str] | None, trigger: Mapping[str, Any]) -> Run:
-    run_input = {"pipeline": definition.name, "parameters": parameter_values(parameter), "trigger": trigger}
+    run_input = {"pipeline": definition.name, "parameters": pairs(parameter), "trigger": trigger}
     return Run.begin(f"{definition.name}-planned", "", run_input)
 
 

@@ -18,7 +18,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show the run until it has ended.")]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--parameter", "-p", help="A parameter of the pipeline, as name=value (JSON or text); repeatable."),
+    typer.Option("--parameter", "-p", help="A parameter of the pipeline, as name=value; repeatable."),
 ]
 RunId = Annotated[
     str,
@@ -53,18 +53,6 @@ def pairs(words: list[str] | None) -> dict[str, str]:
         if not word.partition("=")[0] or "=" not in word:
             raise UsageError(f'"{word}" is not of the form name=value.')
     return dict(word.split("=", 1) for word in words or [])
-
-
-def parameter_values(words: list[str] | None) -> dict[str, object]:
-    """Read the values of a pipeline's parameters: what is JSON is taken as such, anything else is text."""
-    return {name: _value(text) for name, text in pairs(words).items()}
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def make_console(*, quiet: bool = False) -> Console:

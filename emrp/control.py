@@ -13,7 +13,7 @@ from emr_pipelines.repair import same_plan, take_over
 from emr_pipelines.run import SKIPPED, Run
 from emr_pipelines.stack import Stack as PlannedStack
 
-from emrp.command_line import AsJson, Follow, Parameters, RunId, Target, make_console, parameter_values, print_json
+from emrp.command_line import AsJson, Follow, Parameters, RunId, Target, make_console, pairs, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
 from emrp.find_runs import execution_arn, find_run
 from emrp.follow import Picture, RunFollower
@@ -39,7 +39,7 @@ def run_command(
 ) -> None:
     """Start a run of a pipeline."""
     target: Target = context.obj
-    run_input = {"pipeline": pipeline, "parameters": parameter_values(parameter)}
+    run_input = {"pipeline": pipeline, "parameters": pairs(parameter)}
     run_id = f"{pipeline}-{uuid4().hex[:12]}"
     _start(target, target.stack(), run_id, run_input, follow=follow, as_json=as_json)
 

@@ -108,7 +108,7 @@ def test_run_starts_an_execution_when_it_is_not_followed(fake_aws: FakeAws, emrp
 
     (request,) = fake_aws.started
     assert code == 0
-    assert json.loads(request["input"]) == {"pipeline": "salaries", "parameters": {"top": 5, "day": "2026-11-21"}}
+    assert json.loads(request["input"]) == {"pipeline": "salaries", "parameters": {"top": "5", "day": "2026-11-21"}}
     assert json.loads(printed)["runId"] == request["name"]
     assert request["stateMachineArn"] == OUTPUTS["PipelineStateMachineArn"]
 
