@@ -1,4 +1,4 @@
-"""docs/pipelines.md: every pipeline in it is good, every filter in it gives what the page says."""
+"""README and docs/pipelines.md: every pipeline in them is good, every filter in it gives what the page says."""
 
 import re
 from typing import Any
@@ -13,7 +13,8 @@ from tests.unit.conftest import ROOT
 from tests.unit.pipeline_files import job
 
 PAGE = (ROOT / "docs" / "pipelines.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", README + PAGE, re.DOTALL)
 EXAMPLES = re.findall(r"^\| `[^|]*` \| `(.*)` \| `(.*)` \|$", PAGE, re.MULTILINE)
 
 
@@ -31,7 +32,7 @@ def test_pipeline_is_good_when_it_stands_on_the_page(block: str) -> None:
 
 
 def test_page_has_examples_when_it_is_read() -> None:
-    assert (len(BLOCKS), len(EXAMPLES)) == (6, 5)
+    assert (len(BLOCKS), len(EXAMPLES)) == (7, 5)
 
 
 @pytest.mark.parametrize(("expression", "expected"), EXAMPLES)
