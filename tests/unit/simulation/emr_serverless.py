@@ -17,7 +17,6 @@ _EXAMPLES = {
     name: example_event(f"handle_state_change.{name}")
     for name in ("application_started", "job_run_succeeded", "job_resource_utilization")
 }
-_BURST = 25  # StartJobRun's quota: so many at once, and one more each second
 
 
 @dataclass(frozen=True)
@@ -73,21 +72,26 @@ class SimulatedApplication:
 
 
 class SimulatedEmrServerless(EmrServerless):
-    """`behave` says by run and job what a job run will do; `publish` takes the events."""
+    """`behave` says by run and job what a job run will do; `publish` takes the events.
+
+    StartJobRun is throttled to `burst` at once, and one more each second.
+    """
 
     def __init__(
         self,
         happenings: Happenings,
         publish: Callable[[dict[str, Any]], None],
         behave: Callable[[str, str], Behaviour],
+        burst: int,
     ) -> None:
         self.applications: dict[str, SimulatedApplication] = {}
         self.job_runs: dict[str, SimulatedJobRun] = {}
         self._happenings = happenings
         self._publish = publish
-        self._behave = behave
+        self.behave = behave
         self._tokens: dict[str, str] = {}
-        self._allowance = (float(_BURST), 0.0)
+        self._burst = burst
+        self._allowance = (float(burst), 0.0)
 
     # Applications
 
@@ -151,7 +155,7 @@ class SimulatedEmrServerless(EmrServerless):
         self._require("StartJobRun", application_id, {"CREATED", "STARTING", "STARTED", "STOPPED"})
         job_run_id = f"run{len(self.job_runs) + 1}"
         job_run = SimulatedJobRun(job_run_id, application_id, request, Behaviour())
-        job_run.behaviour = self._behave(job_run.run_id, job_run.job)
+        job_run.behaviour = self.behave(job_run.run_id, job_run.job)
         if job_run.behaviour.is_refused:
             raise RequestRefusedError("StartJobRun", "ValidationException", "The entry point is no good.")
         self._tokens[client_token] = job_run_id
@@ -230,7 +234,7 @@ class SimulatedEmrServerless(EmrServerless):
 
     def _throttle(self) -> None:
         tokens, then = self._allowance
-        tokens = min(_BURST, tokens + self._happenings.seconds - then)
+        tokens = min(self._burst, tokens + self._happenings.seconds - then)
         self._allowance = (tokens - 1 if tokens >= 1 else tokens), self._happenings.seconds
         if tokens < 1:
             raise TransientError("StartJobRun: ThrottlingException: Rate exceeded")

@@ -1,7 +1,11 @@
 """Runs scenarios in the simulated world, and checks what must be true of every run."""
 
+import math
 import os
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from emr_pipelines.pipeline import check_definition
@@ -9,11 +13,13 @@ from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, 
 from hypothesis import HealthCheck, settings
 
 from tests.unit.simulation.emr_serverless import SimulatedJobRun
-from tests.unit.simulation.scenarios import PIPELINE_NAME, Scenario
+from tests.unit.simulation.happenings import BEGINNING
+from tests.unit.simulation.oracle import runs
+from tests.unit.simulation.scenarios import PIPELINE_NAME, Overlap, Scenario
 from tests.unit.simulation.state_machines import PIPELINE
 from tests.unit.simulation.world import World
 
-RUN_ID = "simulated-1"
+RUN_ID, REPAIR_ID = "simulated-1", "simulated-2"
 _FINAL = {"SUCCESS", "FAILED", "CANCELLED", "SKIPPED"}
 _HORIZON = 40 * 86_400.0
 _RUNS = os.environ.get("SIMULATED_RUNS")  # for a long search; without it each test makes the same runs every time
@@ -33,12 +39,37 @@ def simulate(scenario: Scenario) -> World:
     """Run a scenario until nothing happens any more."""
     world = deployed(scenario)
     with world.functions_deployed():
-        start(world, RUN_ID, {"pipeline": PIPELINE_NAME})
-        if scenario.stopped_after is not None:
-            arn = world.step_functions.run(RUN_ID).arn
-            world.happenings.after(scenario.stopped_after, lambda: world.step_functions.stop_execution(arn, "", ""))
+        _run_to_end(world, scenario)
+    return world
+
+
+def simulate_repair(scenario: Scenario) -> World:
+    """Run a scenario, then mend its jobs and repair the run."""
+    world = deployed(scenario)
+    with world.functions_deployed():
+        _run_to_end(world, scenario)
+        world.emr.behave = lambda _, job: scenario.healed().behaviour(job)
+        start(world, REPAIR_ID, {"repair": RUN_ID})
+        world.happenings.run(until=2 * _HORIZON)
+    return world
+
+
+def simulate_overlap(overlap: Overlap) -> World:
+    """Run a pipeline several times."""
+    world = deployed(overlap.scenario)
+    with world.functions_deployed():
+        for run_id, delay in zip(overlap.run_ids, accumulate(overlap.delays), strict=True):
+            world.happenings.after(delay, partial(start, world, run_id, {"pipeline": PIPELINE_NAME}))
         world.happenings.run(until=_HORIZON)
     return world
+
+
+def _run_to_end(world: World, scenario: Scenario) -> None:
+    start(world, RUN_ID, {"pipeline": PIPELINE_NAME})
+    if scenario.stopped_after is not None:
+        arn = world.step_functions.run(RUN_ID).arn
+        world.happenings.after(scenario.stopped_after, lambda: world.step_functions.stop_execution(arn, "", ""))
+    world.happenings.run(until=_HORIZON)
 
 
 def deployed(scenario: Scenario) -> World:
@@ -69,6 +100,37 @@ def check_end(world: World) -> None:
     executions = world.step_functions.executions.values()
     assert [execution.name for execution in executions if execution.status == "RUNNING"] == []
     assert [job_run.job for job_run in world.emr.job_runs.values() if job_run.ended is None] == []
+
+
+def check_promptness(world: World, seconds: float) -> None:
+    """Check that nobody waited for a heartbeat, neither the next jobs nor those that failFast cancels."""
+    run = world.record.get_run(RUN_ID)
+    assert run is not None
+    jobs = {job.name: job for job in world.record.list_jobs(RUN_ID)}
+    ended = {job.name: _seconds(job.ended_at) for job in jobs.values() if job.ended_at}
+    for job_run in world.emr.job_runs.values():
+        job = jobs[job_run.job]
+        last = max((ended[name] for name in (*job.upstream, *job.after)), default=job_run.started)
+        assert job_run.started - last < seconds
+    if run.fail_fast:
+        failed = min((ended[job.name] for job in jobs.values() if job.state == "FAILED"), default=math.inf)
+        assert all(job_run.started < failed + seconds for job_run in world.emr.job_runs.values())
+        assert all(job_run.states[-1][0] < failed + seconds for job_run in world.emr.job_runs.values())
+
+
+def _seconds(moment: str) -> float:
+    return (datetime.fromisoformat(moment) - BEGINNING).total_seconds()
+
+
+def most_at_once(world: World, run_ids: set[str]) -> int:
+    """Return how many of some runs had job runs at the same time."""
+    changes = []
+    for run_id in run_ids:
+        job_runs = [job_run for job_run in world.emr.job_runs.values() if job_run.run_id == run_id]
+        if job_runs:
+            changes.append((min(job_run.started for job_run in job_runs), 1))
+            changes.append((max(job_run.ended or 0 for job_run in job_runs), -1))
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
 
 
 @dataclass
@@ -102,7 +164,7 @@ class RunCheck:
         status = self.world.step_functions.run(run.run_id).status
         if status != "ABORTED":  # one that is stopped at its very end may have any end
             assert (run.state in {SUCCEEDED, SKIPPED}) == (status == "SUCCEEDED")
-            is_bad = any(job.state in {"FAILED", "CANCELLED"} for job in self.jobs.values())
+            is_bad = not self.jobs or any(job.state in {"FAILED", "CANCELLED"} for job in self.jobs.values())
             allowed = {FAILED, SKIPPED} if is_bad else {SUCCEEDED}
             assert run.state in (allowed | {TIMED_OUT} if run.deadline else allowed)
         published = self.world.published.events
@@ -165,18 +227,3 @@ class RunCheck:
             assert all(
                 earlier.ended is not None and earlier.ended <= job_run.started for earlier in self.job_runs[name]
             )
-
-
-def runs(run_if: str, upstream: list[str]) -> bool:
-    """Whether a job runs, said in other words than the product's."""
-    failures = upstream.count("FAILED") + upstream.count("CANCELLED")
-    successes = upstream.count("SUCCESS")
-    return (
-        not upstream
-        or {
-            "ALL_SUCCESS": successes == len(upstream),
-            "ALL_DONE": True,
-            "AT_LEAST_ONE_SUCCESS": successes >= 1,
-            "ANY_FAILED": failures >= 1,
-        }[run_if]
-    )

@@ -66,6 +66,11 @@ class Scenario:
             "jobs": [job.as_in_file() for job in self.jobs],
         }
 
+    def healed(self) -> "Scenario":
+        """The same, with all jobs mended and nobody who stops the run."""
+        jobs = tuple(_healed(job) for job in self.jobs)
+        return replace(self, jobs=jobs, stopped_after=None)
+
     def behaviour(self, name: str) -> Behaviour:
         """What a job of the run does on EMR."""
         definition, _, iteration = name.partition(".")
@@ -76,6 +81,10 @@ class Scenario:
         """The job with a name in the pipeline file."""
         every = [inner for job in self.jobs for inner in (job, *job.jobs)]
         return next(job for job in every if job.name == definition)
+
+
+def _healed(job: PlannedJob) -> PlannedJob:
+    return replace(job, behaviours=(Behaviour(),), jobs=tuple(_healed(inner) for inner in job.jobs))
 
 
 WEATHERS = st.builds(
@@ -126,14 +135,14 @@ def _with_loops(draw: st.DrawFn, jobs: tuple[PlannedJob, ...]) -> tuple[PlannedJ
 
 
 @st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
+def scenarios(draw: st.DrawFn, weathers: st.SearchStrategy[Weather] = WEATHERS) -> Scenario:
     """A run with everything that can happen to it, in a file whose order of jobs says nothing."""
     jobs = draw(_jobs("j", _MOST_JOBS))
     if draw(st.booleans()):
         jobs = draw(_with_loops(jobs))
     scenario = Scenario(
         jobs=tuple(draw(st.permutations(jobs))),
-        weather=draw(WEATHERS),
+        weather=draw(weathers),
         seed=draw(st.integers(0, 2**32)),
         lifecycle=draw(st.sampled_from(["shared", "transient"])),
         fail_fast=draw(st.booleans()),
@@ -156,9 +165,22 @@ class Overlap:
     scenario: Scenario
     delays: tuple[float, ...]
 
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs in the order of their start."""
+        return [f"simulated-{number}" for number in range(1, len(self.delays) + 1)]
+
+    @property
+    def limit(self) -> int:
+        """How many runs there may be at the same time."""
+        assert self.scenario.concurrency
+        return int(self.scenario.concurrency["limit"])
+
 
 @st.composite
-def overlaps(draw: st.DrawFn, policy: str, *, weathers: st.SearchStrategy[Weather] = WEATHERS) -> Overlap:
+def overlaps(
+    draw: st.DrawFn, policy: str, *, most: int = 3, weathers: st.SearchStrategy[Weather] = WEATHERS
+) -> Overlap:
     """Some runs, more than the concurrency of their pipeline allows at the same time."""
     behaviours = st.builds(
         Behaviour, outcome=st.sampled_from(["SUCCESS", "FAILED"]), seconds=st.sampled_from([1.0, 600.0])
@@ -168,6 +190,6 @@ def overlaps(draw: st.DrawFn, policy: str, *, weathers: st.SearchStrategy[Weathe
         weather=draw(weathers),
         seed=draw(st.integers(0, 2**32)),
         lifecycle=draw(st.sampled_from(["shared", "transient"])),
-        concurrency={"limit": draw(st.integers(1, 3)), "policy": policy},
+        concurrency={"limit": draw(st.integers(1, most)), "policy": policy},
     )
     return Overlap(scenario, tuple(draw(st.lists(st.sampled_from([1.0, 60.0, 1000.0]), min_size=2, max_size=6))))

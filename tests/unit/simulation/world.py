@@ -48,7 +48,11 @@ Gateway = TypeVar("Gateway")
 
 @dataclass(frozen=True)
 class Weather:
-    """How bad it gets: probabilities for each event and each call of a gateway, and the mean delay of events."""
+    """How bad it gets.
+
+    `lost` and `repeated` are probabilities for each event, `killed` and `throttled` for each call of a gateway; `delay`
+    of events and `latency` of calls are means in seconds; `burst` is the quota of StartJobRun.
+    """
 
     lost: float = 0.0
     repeated: float = 0.0
@@ -56,6 +60,7 @@ class Weather:
     killed: float = 0.0
     throttled: float = 0.0
     latency: float = 0.02
+    burst: int = 25
 
 
 @dataclass
@@ -76,7 +81,7 @@ class World:
         self.weather = weather
         self.table = MemoryTable()
         self.published = Published()
-        self.emr = SimulatedEmrServerless(self.happenings, self._deliver_state_change, behave)
+        self.emr = SimulatedEmrServerless(self.happenings, self._deliver_state_change, behave, weather.burst)
         self.step_functions = SimulatedStepFunctions(self.happenings, self._invoke_for_task, self._deliver_end)
         self.crashes: list[BaseException] = []
         self.undelivered: list[Any] = []
