@@ -82,6 +82,7 @@ class Files:
 def files(s3: Any, registry: PipelineRegistry, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Files:
     from register_pipeline import app  # noqa: PLC0415 - reads the environment
 
+    s3.delete_object(Bucket="bucket", Key=FILE)
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     boto3.client("scheduler").create_schedule_group(Name="emr-pipelines")
     monkeypatch.setattr(
