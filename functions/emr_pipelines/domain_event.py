@@ -1,6 +1,8 @@
 """The events of EMR Pipelines themselves, as other systems, other pipelines and the notifications see them."""
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +13,12 @@ from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, 
 
 PIPELINE_FILE_REJECTED = "Pipeline File Rejected"
 TRIGGER_REJECTED = "Trigger Rejected"
+SWEEP_COMPLETED = "Sweep Completed"
 
 _VERSION = "1"
 _MAX_PROBLEMS = 100  # an event has room for 256 KB
+_MAX_LEFTOVERS = 100
+_NAMES_OF_LEFTOVER = ("kind", "run_id", "job", "application_id", "job_run_id", "pipeline")
 _MAX_MESSAGE = 2000  # the dead-letter queue has the whole of it
 _JOB_ENDINGS = {
     JobState.SUCCESS: "Job Run Succeeded",
@@ -96,6 +101,22 @@ def trigger_rejected(body: str, error: InvalidTriggerError) -> DomainEvent:
         "message": body[:_MAX_MESSAGE],
     }
     return DomainEvent(TRIGGER_REJECTED, detail)
+
+
+def sweep_completed(removed: Sequence[Mapping[str, str]]) -> DomainEvent:
+    """Return the event for a sweep that has found something; a long list is cut.
+
+    A sweep that finds the same again, because it cannot be removed or takes its time, has the same id.
+    """
+    what = sorted(json.dumps([item.get(name) for name in _NAMES_OF_LEFTOVER]) for item in removed)
+    detail = {
+        "version": _VERSION,
+        "id": f"{hashlib.sha256(chr(10).join(what).encode()).hexdigest()}/SWEPT",
+        "pipeline": "",
+        "leftovers": [dict(item) for item in removed[:_MAX_LEFTOVERS]],
+        "leftoverCount": len(removed),
+    }
+    return DomainEvent(SWEEP_COMPLETED, detail)
 
 
 def pipeline_registered(definition: Definition) -> DomainEvent:

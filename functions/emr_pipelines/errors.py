@@ -28,6 +28,13 @@ class ApplicationUnavailableError(EmrPipelinesError):
     """The application of a run cannot become ready."""
 
 
+class ApplicationsLeftError(EmrPipelinesError):
+    """Applications of a stack that is being deleted do not stop in time."""
+
+    def __init__(self, applications: Sequence[str]) -> None:
+        super().__init__(f"These applications do not stop: {', '.join(applications)}. Delete the stack once more.")
+
+
 class JobFailedError(EmrPipelinesError):
     """A job run ended FAILED; sent with SendTaskFailure, as is `JobCancelledError`."""
 

@@ -48,6 +48,14 @@ def trigger_rejected(detail: dict[str, Any]) -> Notification:
     return Notification(subject, body, {"pipeline": _one_line(detail["pipeline"]) or "unknown", "state": "REJECTED"})
 
 
+def sweep_completed(detail: dict[str, Any]) -> Notification:
+    """Tell people what a sweep has found, by the detail of the event that says so."""
+    body = _ENVIRONMENT.get_template("sweep_completed.txt.j2").render(detail=detail)
+    first, more = detail["leftovers"][0]["text"], detail["leftoverCount"] - 1
+    subject = _one_line(f"Swept up{f' {more} more and' if more else ''} {first}")
+    return Notification(subject, body, {"pipeline": "unknown", "state": "SWEPT"})
+
+
 def _subject(run: Run) -> str:
     words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
     subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from emr_pipelines.domain_event import PIPELINE_FILE_REJECTED, TRIGGER_REJECTED
+from emr_pipelines.domain_event import PIPELINE_FILE_REJECTED, SWEEP_COMPLETED, TRIGGER_REJECTED
 from emr_pipelines.gateways.notification_topic import NotificationTopic
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.notification import Notification, file_rejected, run_ended, trigger_rejected
+from emr_pipelines.notification import Notification, file_rejected, run_ended, sweep_completed, trigger_rejected
 
 
 def notify(detail_type: str, detail: dict[str, Any], *, record: RunRecord, topic: NotificationTopic) -> bool:
@@ -22,6 +22,8 @@ def _notification(detail_type: str, detail: dict[str, Any], record: RunRecord) -
         return file_rejected(detail)
     if detail_type == TRIGGER_REJECTED:
         return trigger_rejected(detail)
+    if detail_type == SWEEP_COMPLETED:
+        return sweep_completed(detail)
     return _run_ended(detail, record)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+STACK_TAG, RUN_TAG, JOB_TAG = "emr-pipelines:stack", "emr-pipelines:run", "emr-pipelines:job"
+
 
 @dataclass(frozen=True)
 class Stack:

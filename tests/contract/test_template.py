@@ -27,6 +27,9 @@ LOGICAL_IDS = sorted(lambda_functions())
 # Read by Powertools itself, wherever a function uses it.
 READ_BY_POWERTOOLS = {"POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
 
+# The event sources that SAM makes rules of.
+RULES = {"EventBridgeRule", "Schedule"}
+
 
 def environment(properties: Properties) -> set[str]:
     """Return the names of the environment variables of a function alone."""
@@ -116,20 +119,24 @@ class TestAsynchronousEdges:
                 yield name, source
 
     def test_event_is_kept_when_its_target_cannot_be_reached(self) -> None:
-        targets = [source["Properties"] for _, source in self.event_sources() if source["Type"] == "EventBridgeRule"]
+        targets = [source["Properties"] for _, source in self.event_sources() if source["Type"] in RULES]
         for rule in resources("AWS::Events::Rule").values():
             targets += rule["Targets"]
 
-        assert len(targets) == 5
+        assert len(targets) == 6
         for target in targets:
             assert target["RetryPolicy"].keys() == {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
             assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0] in resources("AWS::SQS::Queue")
 
     def test_event_is_kept_when_a_function_fails_with_it(self) -> None:
-        called = {name for name, source in self.event_sources() if source["Type"] == "EventBridgeRule"}
+        called = {name for name, source in self.event_sources() if source["Type"] in RULES}
         called |= {permission["FunctionName"]["Ref"] for permission in resources("AWS::Lambda::Permission").values()}
 
-        assert len(called) == 4
+        called |= {
+            custom["ServiceToken"]["Fn::GetAtt"][0] for custom in resources("Custom::ReleaseApplications").values()
+        }
+
+        assert len(called) == 6
         for name in called:
             invocation = lambda_functions()[name]["EventInvokeConfig"]
             assert invocation["MaximumRetryAttempts"] > 0

@@ -92,6 +92,8 @@ class FakeEmrServerless(EmrServerless):
 
     def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
         self._note("cancel_job_run", job_run_id)
+        if job_run_id in self.job_runs and is_final(self.job_runs[job_run_id].state):
+            raise RequestRefusedError("CancelJobRun", "ValidationException", "The job run has ended.")
 
     def set_job_run(
         self, job_run_id: str, state: str, *, second: int = 0, details: str | None = None, application_id: str = "app1"

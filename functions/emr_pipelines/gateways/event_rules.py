@@ -64,6 +64,11 @@ class EventRules:
         for name in self._names(prefix) - kept:
             self._delete(name)
 
+    def remove_all(self) -> None:
+        """Remove the rules of all pipelines of the stack."""
+        for name in self._names(f"{self._stack_name}."):
+            self._delete(name)
+
     def _put(self, name: str, pipeline: str, entry: dict[str, Any]) -> None:
         transformer = {"InputTemplate": event_template(pipeline, entry["parameters"])}
         with translated_errors():

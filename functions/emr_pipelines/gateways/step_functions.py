@@ -59,7 +59,7 @@ class StepFunctions:
 
     def list_executions(self, state_machine_arn: str, status: str, since: str | None = None) -> set[str]:
         """Return the names of the executions with a status, all of them or those that started since a time."""
-        names = set()
+        names: set[str] = set()
         with translated_errors():
             pages = self._states.get_paginator("list_executions").paginate(
                 stateMachineArn=state_machine_arn, statusFilter=status

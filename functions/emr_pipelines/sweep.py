@@ -1,0 +1,143 @@
+"""The safety net below clean-up and events: finds what they have missed, ends it with the truth, and says so.
+
+Whatever is done here is done by the use cases that missed it, and they may be at work at the same time: everything is
+read anew, and every step can be repeated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from emr_pipelines.clean_up import clean_up, end_of_execution, readable_cause, release_application
+from emr_pipelines.domain_event import sweep_completed
+from emr_pipelines.errors import RequestRefusedError, RunLostError
+from emr_pipelines.follow_job import ask_emr, cancel_job, settle_job
+from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.run_slots import RunSlots
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.inventory import execution_arn, take_inventory
+from emr_pipelines.leftovers import Kind, Leftover, find_closed_runs, find_leftovers
+from emr_pipelines.run import FAILED, Run
+from emr_pipelines.run_slot import grant_slots
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What became of a leftover; `problem` says why it is still there."""
+
+    leftover: Leftover
+    problem: Exception | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Return it for logs, events and scripts."""
+        problem = {"problem": f"{type(self.problem).__name__}: {self.problem}"} if self.problem else {}
+        return {**self.leftover.as_json(), **problem}
+
+
+def sweep(
+    stack_name: str, state_machine_arn: str, grace: timedelta, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+) -> Sequence[Removal]:  # fmt: skip
+    """Remove everything that has been left for longer than `grace`; return what became of it.
+
+    A step that EMR takes its time for, as the stop before a deletion, is finished by the events that follow, or by the
+    next sweep.
+    """
+    inventory = take_inventory(
+        stack_name, state_machine_arn, record=record, emr=emr, step_functions=step_functions, slots=slots
+    )
+    removals = []
+    for leftover in find_leftovers(inventory, datetime.now(UTC), grace):
+        problem = None
+        try:
+            _remove(
+                leftover, state_machine_arn,
+                record=record, emr=emr, step_functions=step_functions, events=events, slots=slots,
+            )  # fmt: skip
+        except Exception as error:  # one that cannot be removed must not keep all the others
+            problem = error
+        removals.append(Removal(leftover, problem))
+    for run_id in find_closed_runs(inventory):
+        record.close_run(run_id)
+    if removals:
+        events.publish(sweep_completed([removal.as_json() for removal in removals]))
+    return removals
+
+
+def _remove(
+    leftover: Leftover, state_machine_arn: str, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+) -> None:  # fmt: skip
+    match leftover.kind:
+        case Kind.RUN_NOT_ENDED:
+            _end_run(
+                leftover.run_id, state_machine_arn,
+                record=record, emr=emr, step_functions=step_functions, events=events, slots=slots,
+            )  # fmt: skip
+        case Kind.JOB_NOT_ENDED:
+            _end_job(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+        case Kind.JOB_NOT_SETTLED:
+            job = record.get_job(leftover.run_id, leftover.job or "")
+            settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+        case Kind.JOB_RUN_LEFT:
+            _end_job_run(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+        case Kind.APPLICATION_LEFT:
+            record.mark_released(leftover.application_id or "")
+            release_application(leftover.application_id or "", emr=emr)
+        case Kind.SLOT_LEFT:
+            grant_slots(leftover.pipeline or "", record=record, slots=slots, step_functions=step_functions)
+
+
+def _end_run(
+    run_id: str, state_machine_arn: str, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+) -> None:  # fmt: skip
+    """Clean up after a run with the end that its execution has come to."""
+    arn = execution_arn(state_machine_arn, run_id)
+    execution = step_functions.describe_execution(arn)
+    if execution:
+        end = end_of_execution(execution.status, execution.error, readable_cause(execution.cause))
+    else:
+        end = FAILED, RunLostError.__name__, "The execution of the run does not exist any more."
+    clean_up(
+        Run.begin(run_id, arn, execution.run_input if execution else {}, execution.started_at if execution else None),
+        state=end[0],
+        error=end[1],
+        cause=end[2],
+        record=record,
+        emr=emr,
+        step_functions=step_functions,
+        events=events,
+        slots=slots,
+    )
+
+
+def _end_job(
+    leftover: Leftover, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Give a job the end that EMR tells; cancel it when its run has ended and EMR tells none."""
+    job = record.get_job(leftover.run_id, leftover.job or "")
+    run = record.get_run(leftover.run_id)
+    if run is None or not run.ended:
+        ask_emr(job, record=record, emr=emr, step_functions=step_functions, events=events)
+        return
+    job = cancel_job(job, run.why_stopping, record=record, emr=emr)
+    if job.ended:
+        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+
+
+def _end_job_run(
+    leftover: Leftover, *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Cancel a job run, by way of its job unless the record does not know it or takes it for ended."""
+    if leftover.job and not record.get_job(leftover.run_id, leftover.job).ended:
+        _end_job(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+        return
+    try:
+        emr.cancel_job_run(leftover.application_id or "", leftover.job_run_id or "")
+    except RequestRefusedError:
+        return  # it has ended by itself: the next sweep sees whether the record knows
