@@ -122,15 +122,17 @@ def upload_burst(stack: Stack, uploads: int, pid: int, seconds: float) -> Burst:
 def _statuses(stack: Stack) -> Counter[str]:
     pages = boto3.client("stepfunctions").get_paginator("list_executions")
     listed = pages.paginate(stateMachineArn=stack.pipeline_state_machine_arn, PaginationConfig={"PageSize": 1000})
-    return Counter(execution["status"] for page in listed for execution in page["executions"])
+    executions = [execution for page in listed for execution in page["executions"]]
+    return Counter(execution["status"] for execution in executions if execution["name"].startswith("burst-"))
 
 
 def _job_runs() -> int:
-    """Count the job runs of all applications, no faster than ListJobRuns lets an account ask."""
+    """Count the job runs of the burst, no faster than ListJobRuns lets an account ask."""
     emr = boto3.client("emr-serverless", config=Config(retries={"mode": "adaptive", "total_max_attempts": 20}))
     return sum(
         len(page["jobRuns"])
         for application in emr.list_applications()["applications"]
+        if application["name"] == "emr-pipelines-burst"
         for page in emr.get_paginator("list_job_runs").paginate(
             applicationId=application["id"], PaginationConfig={"PageSize": 50}
         )
