@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import author, backfill, cancel, control, deploy, environment, logs, runs, triggers
+from emrp import author, backfill, cancel, control, deploy, environment, logs, runs, sweep, triggers
 from emrp.command_line import Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
 from emrp.dlq import dlq_app
@@ -94,6 +94,7 @@ app.command("trigger", epilog=triggers.EXAMPLES)(triggers.trigger_command)
 app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
 app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs_command)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep_command)
 
 
 def main() -> NoReturn:

@@ -17,6 +17,7 @@ _OUTPUTS = {
     "trigger_queue_url": "TriggerQueueUrl",
     "trigger_dead_letter_queue_url": "TriggerDeadLetterQueueUrl",
     "event_dead_letter_queue_url": "EventDeadLetterQueueUrl",
+    "sweep_function": "SweepFunctionName",
 }
 
 
@@ -33,6 +34,7 @@ class Stack:
     trigger_queue_url: str
     trigger_dead_letter_queue_url: str
     event_dead_letter_queue_url: str
+    sweep_function: str
 
     @classmethod
     def describe(cls, name: str) -> Self:

@@ -73,7 +73,7 @@ def test_everything_of_the_stack_goes_when_it_is_deleted(
 ) -> None:
     started.job_runs.pop("run3")  # the fake lets no application stop while any job run is open
     step_functions.executions[RUN_ID] = {}
-    for name in ("emr-pipelines.salaries.1234567890", "emr-pipelines-2.salaries.1234567890", "other"):
+    for name in ("emr-pipelines.salaries.1234567890", "emr-pipeline.salaries.1234567890", "other"):
         put_rule(name)
 
     invoke("release_applications", "delete")
@@ -81,7 +81,7 @@ def test_everything_of_the_stack_goes_when_it_is_deleted(
     assert cloudformation.answers == [None]
     assert started.applications == {"started": "TERMINATED", "stopped": "TERMINATED", "foreign": "STARTED"}
     assert [arn.rpartition(":")[2] for arn in step_functions.stopped] == [RUN_ID]
-    assert rules() == {"emr-pipelines-2.salaries.1234567890", "other"}
+    assert rules() == {"emr-pipeline.salaries.1234567890", "other"}
 
 
 def test_job_runs_of_others_run_on_when_the_stack_is_deleted(
