@@ -85,6 +85,7 @@ class ApplicationOperations:
             changes["schedulerConfiguration"] = present | changes["schedulerConfiguration"]
         application.update(with_defaults(application.configuration | changes))
         live.configuration_changed()
+        self._around.events.changed(application)
         return {"application": application.description()}
 
     def start_application(self, parameters: Parameters) -> Result:

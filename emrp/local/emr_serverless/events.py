@@ -11,6 +11,7 @@ from emrp.local.emr_serverless.utilization import Figures
 
 Detail = dict[str, Any]
 Publish = Callable[[Application, str, Detail, list[str]], None]
+Watch = Callable[[Application | JobRun], None]
 
 
 class Events:
@@ -18,6 +19,16 @@ class Events:
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
+        self._watch: Watch | None = None
+
+    def watch(self, watch: Watch) -> None:
+        """Have every change of an application or a job run told, also those that are no events."""
+        self._watch = watch
+
+    def changed(self, resource: Application | JobRun) -> None:
+        """Tell the watcher that something has changed of which no event tells."""
+        if self._watch is not None:
+            self._watch(resource)
 
     def application_changed(self, application: Application) -> None:
         """Tell that an application entered its present state."""
@@ -38,6 +49,7 @@ class Events:
             },
             "autoStartConfig": {"enabled": application.auto_start},
         }
+        self.changed(application)
         self._publish(application, "EMR Serverless Application State Change", detail, [])
 
     def job_run_changed(self, job_run: JobRun, previous_state: JobRunState | None) -> None:
@@ -45,6 +57,7 @@ class Events:
         detail = self._job_run(job_run) | {"state": job_run.state}
         if previous_state is not None:
             detail["previousState"] = previous_state
+        self.changed(job_run)
         self._publish(job_run.application, "EMR Serverless Job Run State Change", detail, [])
 
     def job_run_retried(self, job_run: JobRun, failed: Attempt) -> None:

@@ -174,10 +174,12 @@ class JobRun:
         self.attempts.append(attempt)
         return attempt
 
-    def end_with_its_server(self) -> None:
-        """Fail a job run that was under way when the server that ran it ended."""
-        if not self.has_ended:
-            self.latest.move_to(JobRunState.FAILED, ENDED_WITH_ITS_SERVER)
+    def end_with_its_server(self) -> bool:
+        """Fail a job run that was under way when the server that ran it ended; False when it had ended before."""
+        if self.has_ended:
+            return False
+        self.latest.move_to(JobRunState.FAILED, ENDED_WITH_ITS_SERVER)
+        return True
 
     def attempt_summary(self, attempt: Attempt) -> dict[str, Any]:
         """Return the members of JobRunAttemptSummary."""

@@ -44,10 +44,12 @@ class LiveApplication:
     def restored(cls, state: State, surroundings: Surroundings) -> Self:
         """Bring back an application and its job runs; one that was started starts again."""
         live = cls(_APPLICATION.validate_python(state["application"]), surroundings)
-        for saved in state["job_runs"]:
+        for saved in state["job_runs"].values():
             job_run = _JOB_RUN.validate_python(saved | {"application": live.application})
-            job_run.end_with_its_server()
             live.job_runs[job_run.id] = job_run
+            before = job_run.state
+            if job_run.end_with_its_server():
+                surroundings.events.job_run_changed(job_run, before)
         live.application.settle_after_restart()
         if live.application.state is _S.STARTED:
             live._begin(live._stay_started())
@@ -56,11 +58,8 @@ class LiveApplication:
     def get_state(self) -> State:
         """Return what `restored` needs, as JSON."""
         return {
-            "application": _APPLICATION.dump_python(self.application, mode="json"),
-            "job_runs": [
-                _JOB_RUN.dump_python(job_run, mode="json", exclude={"application"})
-                for job_run in self.job_runs.values()
-            ],
+            **application_state(self.application),
+            "job_runs": {job_run.id: job_run_state(job_run) for job_run in self.job_runs.values()},
         }
 
     def create(self) -> None:
@@ -229,3 +228,14 @@ class LiveApplication:
 
     def _publish(self) -> None:
         self._around.events.application_changed(self.application)
+
+
+def application_state(application: Application) -> State:
+    """Return what is kept of an application besides its job runs, as JSON."""
+    return {"application": _APPLICATION.dump_python(application, mode="json")}
+
+
+def job_run_state(job_run: JobRun) -> State:
+    """Return what is kept of a job run, as JSON."""
+    state: State = _JOB_RUN.dump_python(job_run, mode="json", exclude={"application"})
+    return state

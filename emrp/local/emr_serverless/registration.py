@@ -66,6 +66,13 @@ def install() -> None:
     stepfunctions.install(client, _watchers)
 
 
+def service() -> EmrServerless:
+    """Return the service of this process."""
+    if _service is None:
+        raise RuntimeError("EMR Serverless is not installed.")
+    return _service
+
+
 async def shutdown() -> None:
     """End every job run and its driver, because the server stops."""
     if _service is not None:

@@ -80,18 +80,19 @@ class Registry:
 
     def get_state(self) -> State:
         """Return everything as JSON, for `restore` at the next start."""
-        return {
-            "applications": [live.get_state() for live in self.everywhere()],
-            "requests": self._requests,
-        }
+        applications: dict[object, LiveApplication] = self._applications.to_dict()
+        states = {scoped: live.get_state() for scoped, live in applications.items()}
+        return {"applications": AccountRegionScopedDict.from_dict(states), "requests": self._requests}
+
+    def keep_requests_in(self, store: AccountRegionScopedDict) -> None:
+        """Keep what client tokens stand for in another store."""
+        self._requests = store
 
     def restore(self, state: State, surroundings: Surroundings) -> None:
         """Bring back what an earlier server left."""
-        self._requests.update(state["requests"])
-        for saved in state["applications"]:
-            live = LiveApplication.restored(saved, surroundings)
-            application = live.application
-            self._applications.set_scoped(application.account_id, application.region, application.id, live)
+        self._requests.update(state.get("requests", {}))
+        for scoped, saved in state.get("applications", AccountRegionScopedDict()).all_items():
+            self._applications.set_scoped(*scoped, LiveApplication.restored(saved, surroundings))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -5,9 +5,12 @@ import re
 from collections.abc import Awaitable
 from typing import Any
 
+from ministack.core.responses import AccountRegionScopedDict
+
 from emrp.local.emr_serverless.applications import ApplicationOperations
 from emrp.local.emr_serverless.dashboards import DashboardOperations, HistoryServer
 from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.events import Watch
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.job_runs import JobRunOperations
 from emrp.local.emr_serverless.lifecycle import State
@@ -36,7 +39,7 @@ class EmrServerless:
         self._operations = (
             ApplicationOperations(self._registry, surroundings),
             JobRunOperations(self._registry),
-            TagOperations(self._registry),
+            TagOperations(self._registry, surroundings.events),
             DashboardOperations(self._registry, history_server),
         )
 
@@ -64,6 +67,11 @@ class EmrServerless:
             "ValidationException",
             f"{operation} is not supported locally: interactive sessions need EMR Serverless on AWS.",
         )
+
+    def watch(self, watch: Watch, requests: AccountRegionScopedDict) -> None:
+        """Have every change told, and what client tokens stand for kept in a store that tells it by itself."""
+        self._around.events.watch(watch)
+        self._registry.keep_requests_in(requests)
 
     def get_state(self) -> State:
         """Return what is kept for the next start, as JSON."""

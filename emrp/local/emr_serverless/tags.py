@@ -3,6 +3,7 @@
 from typing import Any
 
 from emrp.local.emr_serverless.errors import ApiError
+from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.registry import Registry
 
 _MOST_TAGS = 50
@@ -11,19 +12,22 @@ _MOST_TAGS = 50
 class TagOperations:
     """Tags of applications and job runs."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, events: Events) -> None:
         self._registry = registry
+        self._events = events
 
     def tag_resource(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Add tags, or give them other values."""
         resource = self._registry.find_tagged(parameters["resourceArn"])
         resource.tags = checked_tags(resource.tags | parameters["tags"])
+        self._events.changed(resource)
         return {}
 
     def untag_resource(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Remove tags."""
         resource = self._registry.find_tagged(parameters["resourceArn"])
         resource.tags = {key: value for key, value in resource.tags.items() if key not in parameters["tagKeys"]}
+        self._events.changed(resource)
         return {}
 
     def list_tags_for_resource(self, parameters: dict[str, Any]) -> dict[str, Any]:

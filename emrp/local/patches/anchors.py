@@ -10,6 +10,7 @@ import linecache
 import re
 import textwrap
 from collections.abc import Callable, MutableMapping
+from functools import cache
 from importlib import resources
 from types import ModuleType
 from typing import Any
@@ -65,10 +66,10 @@ def require_names(path: str, *names: str) -> None:
 def when_first_asked(handlers: MutableMapping[str, Any], service: str, install_in_it: Callable[[], None]) -> None:
     """Change a service when its first request comes, since ministack imports it only then."""
     handler = handlers[service]
+    install_once = cache(install_in_it)
 
     async def install_and_handle(*request: Any) -> Any:  # noqa: ANN401 -- ministack's
-        handlers[service] = handler
-        install_in_it()
+        install_once()
         return await handler(*request)
 
     handlers[service] = install_and_handle
