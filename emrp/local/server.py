@@ -175,6 +175,10 @@ def _assemble(inbox: Inbox, *, enforce_iam: bool) -> AsgiApp:
         iam.install()
     emr_serverless.install()
     app: AsgiApp = ministack.app.app
+    if os.environ["PERSIST_STATE"] == "1":
+        from emrp.local import durability  # noqa: PLC0415
+
+        app = durability.install(app, Path(os.environ["STATE_DIR"]))
     return app
 
 
