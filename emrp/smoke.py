@@ -23,8 +23,6 @@ from emrp.stack import Stack
 
 _PACE = Pace(run_starts_seconds=120, look_seconds=2)
 _NOTIFICATION_SECONDS = 120.0
-_APPLICATION_STOPS_SECONDS = 300.0
-_SECONDS_BETWEEN_LOOKS = 1.0
 
 # EMR Serverless in us-east-1, x86_64, on demand. The sample's driver and three executors take 4 vCPU and 16 GB each.
 _USD_PER_VCPU_HOUR, _USD_PER_GB_HOUR = 0.052624, 0.0057785
@@ -72,8 +70,6 @@ class Smoke:
             try:
                 with self._stages.stage("Delete everything"):
                     bucket = _bucket_of(self.stack_name)
-                    _delete_applications(self.stack_name)
-                    _delete_rules(self.stack_name)
                     self._deployment.delete()
                     if bucket:
                         _delete_bucket(bucket)
@@ -127,40 +123,6 @@ def _bucket_of(stack_name: str) -> str | None:
     except cloudformation.exceptions.ClientError:
         return None
     return next((item.get("PhysicalResourceId") for item in resources if item["LogicalResourceId"] == "Bucket"), None)
-
-
-def _delete_applications(stack_name: str) -> None:
-    """Delete the EMR Serverless applications that runs of the stack have made."""
-    emr = boto3.client("emr-serverless")
-    for page in emr.get_paginator("list_applications").paginate():
-        for application in page["applications"]:
-            if application["state"] != "TERMINATED":
-                details = emr.get_application(applicationId=application["id"])["application"]
-                if details.get("tags", {}).get("emr-pipelines:stack") == stack_name:
-                    _delete_application(application["id"])
-
-
-def _delete_rules(stack_name: str) -> None:
-    """Delete the EventBridge rules of the pipelines, which the stack does not know."""
-    events = boto3.client("events")
-    for rule in events.list_rules(NamePrefix=f"{stack_name}.")["Rules"]:
-        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-        events.remove_targets(Rule=rule["Name"], Ids=[target["Id"] for target in targets])
-        events.delete_rule(Name=rule["Name"])
-
-
-def _delete_application(application_id: str) -> None:
-    emr = boto3.client("emr-serverless")
-    deadline = time.monotonic() + _APPLICATION_STOPS_SECONDS
-    while time.monotonic() < deadline:
-        state = emr.get_application(applicationId=application_id)["application"]["state"]
-        if state in {"CREATED", "STOPPED"}:
-            emr.delete_application(applicationId=application_id)
-            return
-        if state == "STARTED":
-            emr.stop_application(applicationId=application_id)
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    raise CommandError(f"The application {application_id} does not stop: stop and delete it in the console.")
 
 
 def _delete_bucket(name: str) -> None:
