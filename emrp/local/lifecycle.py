@@ -111,13 +111,19 @@ class LocalAws:
 
 
 def start(
-    port: int = DEFAULT_PORT, data_dir: Path | None = None, *, detach: bool = False, enforce_iam: bool = False
+    port: int = DEFAULT_PORT,
+    data_dir: Path | None = None,
+    *,
+    detach: bool = False,
+    enforce_iam: bool = False,
+    faults: bool = False,
 ) -> LocalAws:
     """Start the local AWS and wait until it answers.
 
     Port 0 takes a free one. With `data_dir` the state is kept there for the next start; without, it lives in
     `.local/PORT` of the current folder until the end. A detached server outlives this process. With
-    `enforce_iam` functions, state machines and jobs may do what their roles allow; the keys `test` may do all.
+    `enforce_iam` functions, state machines and jobs may do what their roles allow; the keys `test` may do all. With
+    `faults` tests can make calls and events fail (`emrp.local.faults`).
     """
     if importlib.util.find_spec("ministack") is None:
         raise LocalAwsError("The local AWS is not installed: pip install 'emr-pipelines[local]'.")
@@ -126,6 +132,7 @@ def start(
         home = (data_dir or _PROJECT_DIR / str(port)).resolve()
         with _claim(home, persistent=data_dir is not None) as lock:
             options = ["--persistent"] * (data_dir is not None) + ["--enforce-iam"] * enforce_iam
+            options += ["--faults"] * faults
             process, lifeline = _spawn(listener, lock, home, options, detach=detach)
     local_aws = LocalAws(port, process.pid, home, data_dir is not None, process, lifeline)
     try:

@@ -107,6 +107,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--persistent", action="store_true", help="keep the data folder for the next start")
     parser.add_argument("--enforce-iam", action="store_true", help="roles may do only what their policies allow")
+    parser.add_argument("--faults", action="store_true", help="let tests make calls and events fail")
     parser.add_argument("--parent-fd", type=int, help="a pipe that closes when the starting program ends")
     return parser.parse_args()
 
@@ -138,7 +139,7 @@ async def _serve(listener: socket.socket, port: int, arguments: argparse.Namespa
     data_dir: Path = arguments.data_dir
     inbox = Inbox(data_dir / "inbox.jsonl")
     app = LocalAwsApp(
-        _assemble(inbox, enforce_iam=arguments.enforce_iam),
+        _assemble(inbox, enforce_iam=arguments.enforce_iam, inject_faults=arguments.faults),
         inbox,
         {
             "pid": os.getpid(),
@@ -164,7 +165,7 @@ async def _serve(listener: socket.socket, port: int, arguments: argparse.Namespa
     await serve(app, config, shutdown_trigger=until_stopped)
 
 
-def _assemble(inbox: Inbox, *, enforce_iam: bool) -> AsgiApp:
+def _assemble(inbox: Inbox, *, enforce_iam: bool, inject_faults: bool) -> AsgiApp:
     """Import ministack (its settings are in place by now) and put our parts into it."""
     import ministack.app  # noqa: PLC0415
 
@@ -179,6 +180,10 @@ def _assemble(inbox: Inbox, *, enforce_iam: bool) -> AsgiApp:
         from emrp.local import durability  # noqa: PLC0415
 
         app = durability.install(app, Path(os.environ["STATE_DIR"]))
+    if inject_faults:
+        from emrp.local import faults  # noqa: PLC0415
+
+        app = faults.install(app)
     return app
 
 

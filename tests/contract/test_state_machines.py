@@ -213,7 +213,7 @@ def error_names(machine: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_error_is_a_class_of_ours_when_aws_does_not_define_it(machine: str) -> None:
-    of_aws = re.compile(r"(States|Lambda|StepFunctions|Sandbox)\.")
+    of_aws = re.compile(r"(States|Lambda|StepFunctions|Sandbox|Runtime)\.")
     ours = {name for name in error_names(machine) if not of_aws.match(name)}
 
     assert bool(ours) == (machine != "JobGroupStateMachine")

@@ -127,6 +127,8 @@ def install() -> None:
         lambda_svc,
         "_execute_function_warm",
         ('                "body": {\n', '                "body": result.get("payload") or {\n'),
+        ('error_type = "Runtime.HandlerError"', "error_type = _type_of_death(error_msg)"),
+        _type_of_death=_type_of_death,
     )
     edit(
         lambda_svc,
@@ -155,6 +157,11 @@ def _failed_event(function: str, target_arn: str, envelope: dict[str, Any]) -> t
     return json.dumps(envelope["requestPayload"]), {
         name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
     }
+
+
+def _type_of_death(message: str) -> str:
+    """Return AWS's name for what became of a worker that gave no answer."""
+    return "Runtime.ExitError" if message == "Worker process died" else "Runtime.HandlerError"
 
 
 def _init_error(response: dict[str, Any]) -> Exception:
