@@ -14,7 +14,7 @@ import boto3
 from rich.console import Console
 
 from emrp.deployment import Deployment
-from emrp.errors import CommandError, RunFailedError
+from emrp.errors import RunFailedError
 from emrp.pipelines import deploy_project
 from emrp.progress import Stages
 from emrp.project import Project

@@ -66,7 +66,8 @@ def start(stack: DeployedStack, seconds: int, lifecycle: str = "transient") -> s
 
 def submitted(stack: DeployedStack, execution: str) -> str:
     """Wait until the job of a run has a job run; returns its id."""
-    return eventually(lambda: stack.item(execution, "JOB#only").get("job_run_id"), SECONDS)
+    job_run_id: str = eventually(lambda: stack.item(execution, "JOB#only").get("job_run_id"), SECONDS)
+    return job_run_id
 
 
 def job_run_state(stack: DeployedStack, execution: str) -> str:

@@ -118,6 +118,17 @@ class TestJobRunEvents:
         assert step_functions.heartbeats == ["token"]
         assert record.get_job(RUN_ID, "process").state == state
 
+    def test_handle_state_change_does_its_work_when_an_event_has_new_fields(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, step_functions: FakeStepFunctions
+    ) -> None:
+        event = example_event("handle_state_change.job_run_succeeded")
+        event |= {"new": 1}
+        event["detail"] |= {"new": {"nested": [None]}, "version": "2.0"}
+        emr.set_job_run("run1", "SUCCESS", second=50)
+        invoke("handle_state_change", event)
+
+        assert step_functions.outcomes == [("token", "success")]
+
     def test_handle_state_change_keeps_the_heartbeat_when_emr_reports_utilisation(
         self, invoke: Invoke, step_functions: FakeStepFunctions
     ) -> None:
