@@ -62,7 +62,7 @@ def _sweep(stack: Stack, grace: timedelta) -> list[dict[str, str]]:
         FunctionName=stack.sweep_function, Payload=json.dumps({"graceSeconds": grace.total_seconds()}).encode()
     )
     payload: dict[str, Any] = json.loads(answer["Payload"].read())
-    if "FunctionError" in answer:
+    if answer.get("FunctionError"):
         raise CommandError(
             f"The sweep failed: {payload.get('errorType')}: {payload.get('errorMessage')}. "
             "It can be repeated; its log is that of the function sweep."

@@ -48,6 +48,17 @@ JOB = Job(
 )
 
 
+def test_notify_lists_what_was_left_when_a_sweep_found_something(invoke: Invoke, topic: FakeTopic) -> None:
+    invoke("notify", "sweep_completed")
+
+    ((subject, body, attributes),) = topic.sent
+    assert subject.startswith("Swept up 1 more and run salaries-1: its execution ended ABORTED")
+    assert "- application 00fl7c3k9h2a5o0p of run salaries-0" in body
+    assert "still there: RequestRefusedError: StopApplication" in body
+    assert "emr-pipelines" in body
+    assert attributes == {"pipeline": "unknown", "state": "SWEPT"}
+
+
 @pytest.mark.usefixtures("submitted")
 class TestNotify:
     """The end of a run that was recorded."""
