@@ -122,6 +122,14 @@ def enforcing_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws
         yield LocalAwsUnderTest(server)
 
 
+@pytest.fixture(scope="session")
+def enforced_stack(enforcing_aws: LocalAwsUnderTest) -> Any:
+    """The stack (a `DeployedStack`) with the project's programs and pipelines where IAM is enforced, for many tests."""
+    from tests.local.deployed import deploy_project  # noqa: PLC0415 - it imports this module
+
+    return deploy_project(enforcing_aws)
+
+
 @pytest.fixture
 def unique() -> Callable[[str], str]:
     """Names that no other test uses, since all share one server."""

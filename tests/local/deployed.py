@@ -122,6 +122,17 @@ class DeployedStack:
         return [run["id"] for run in answer["jobRuns"] if run["state"] not in {"SUCCESS", "FAILED", "CANCELLED"}]
 
 
+def deploy_project(aws: LocalAwsUnderTest) -> DeployedStack:
+    """Deploy the stack with the project's own programs and pipelines, as `make run` does."""
+    deployed = deploy(aws, "emr-pipelines")
+    for program in sorted((ROOT / "jobs").glob("*.*")):
+        deployed.put(f"jobs/{program.name}", program.read_text())
+    for file in sorted((ROOT / "pipelines").glob("*.*")):
+        deployed.register(file.name, file.read_text())
+    confirm_subscription(aws)
+    return deployed
+
+
 def deploy(aws: LocalAwsUnderTest, name: str, **parameters: str) -> DeployedStack:
     """Build and deploy the project's own template."""
     with pytest.MonkeyPatch.context() as patch:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from emrp.find_runs import execution_arn
-from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import RUN_SECONDS, DeployedStack, deploy
+from tests.local.conftest import eventually
+from tests.local.deployed import RUN_SECONDS, DeployedStack
 
 pytestmark = pytest.mark.spark
 
@@ -81,8 +81,8 @@ class Emrp:
 
 
 @pytest.fixture(scope="module")
-def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
-    return deploy(enforcing_aws, "cli-runs")
+def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    return enforced_stack
 
 
 @pytest.fixture(scope="module")

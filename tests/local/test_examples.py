@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from emrp.sample_data import write_sensor_readings, write_text
-from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import ROOT, DeployedStack, deploy
+from tests.local.conftest import eventually
+from tests.local.deployed import DeployedStack
 
 pytestmark = pytest.mark.spark
 
@@ -38,14 +38,8 @@ class Input:
 
 
 @pytest.fixture(scope="module")
-def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
-    """A stack with the examples, registered; the job role must allow what their programs do."""
-    deployed = deploy(enforcing_aws, "examples")
-    for file in sorted((ROOT / "jobs").glob("*.*")):
-        deployed.put(f"jobs/{file.name}", file.read_text())
-    for name in EXAMPLES:
-        deployed.register(f"{name}.yaml", (ROOT / "pipelines" / f"{name}.yaml").read_text())
-    return deployed
+def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    return enforced_stack
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from emrp.sample_data import write_salaries
 from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import ROOT, RUN_SECONDS, DeployedStack, confirm_subscription, deploy
+from tests.local.deployed import RUN_SECONDS, DeployedStack, deploy
 
 pytestmark = pytest.mark.spark
 
@@ -32,16 +32,9 @@ def local_aws(enforcing_aws: LocalAwsUnderTest) -> LocalAwsUnderTest:
     return enforcing_aws
 
 
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAwsUnderTest) -> DeployedStack:
-    """The stack with its own pipelines and programs."""
-    deployed = deploy(local_aws, "emr-pipelines")
-    for program in sorted((ROOT / "jobs").glob("*.*")):
-        deployed.put(f"jobs/{program.name}", program.read_text())
-    for file in sorted((ROOT / "pipelines").glob("*.*")):
-        deployed.register(file.name, file.read_text())
-    confirm_subscription(local_aws)
-    return deployed
+@pytest.fixture
+def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    return enforced_stack
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import PIPELINE, DeployedStack, confirm_subscription, deploy
+from tests.local.deployed import PIPELINE, DeployedStack, deploy
 from tests.local.test_least_privilege import statements_changed, without
 
 TRIGGERS = """\
@@ -16,10 +16,8 @@ TRIGGERS = """\
 
 
 @pytest.fixture(scope="module")
-def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
-    deployed = deploy(enforcing_aws, "registration")
-    confirm_subscription(enforcing_aws)
-    return deployed
+def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    return enforced_stack
 
 
 def pipeline(name: str, more_triggers: str = "") -> str:

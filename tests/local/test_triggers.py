@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import ROOT, DeployedStack, deploy
+from tests.local.conftest import eventually
+from tests.local.deployed import ROOT, DeployedStack
 
 SECONDS = 60.0
 # Its runs fail as soon as they look for their application, so they cost nothing.
@@ -141,8 +141,8 @@ class Triggers:
 
 
 @pytest.fixture(scope="module")
-def triggers(enforcing_aws: LocalAwsUnderTest) -> Triggers:
-    return Triggers(deploy(enforcing_aws, "emr-triggers"))
+def triggers(enforced_stack: DeployedStack) -> Triggers:
+    return Triggers(enforced_stack)
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def emrp(triggers: Triggers) -> Any:
 
     def run(*arguments: str) -> Any:
         port = triggers.stack.aws.server.port
-        command = [sys.executable, "-m", "emrp.cli", "--local", "--port", str(port), "--stack", "emr-triggers"]
+        command = [sys.executable, "-m", "emrp.cli", "--local", "--port", str(port), "--stack", "emr-pipelines"]
         ended = subprocess.run(
             [*command, *arguments, "--json"],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS,
