@@ -51,6 +51,10 @@ class UpstreamPendingError(EmrPipelinesError):
     """A job cannot be submitted yet: "Wait For Upstream" comes first."""
 
 
+class JobNotSubmittedError(EmrPipelinesError):
+    """The submission of a job took longer than the heartbeat: "Add Job Run" comes again."""
+
+
 class RunQueuedError(EmrPipelinesError):
     """As many runs of the pipeline as its concurrency allows are running: "Wait For Slot" comes first."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from emr_pipelines.errors import JobNotSubmittedError
 from emr_pipelines.gateways.run_record import RunRecord
 
 from tests.unit.conftest import RUN_ID, example_event
@@ -58,6 +59,6 @@ class TestCheckStatus:
 
 
 @pytest.mark.usefixtures("planned")
-def test_check_status_raises_when_the_job_was_never_submitted(invoke: Invoke) -> None:
-    with pytest.raises(LookupError, match="was never submitted"):
+def test_check_status_lets_the_job_be_submitted_again_when_the_heartbeat_was_shorter_than_that(invoke: Invoke) -> None:
+    with pytest.raises(JobNotSubmittedError, match="has no job run yet"):
         invoke("check_status", "job")
