@@ -17,7 +17,7 @@ Digests = dict[tuple[str, str], bytes]
 Changes = Callable[[], Iterable[Change]]
 
 _SOON = 0.02  # what nobody waits for is written together with what comes right after it
-_SECONDS_BETWEEN_LOOKS = 0.25
+_SECONDS_BETWEEN_LOOKS = 1.0  # at stacks that are being deployed
 
 log = logging.getLogger(__name__)
 
