@@ -9,7 +9,7 @@ DEFINITIONS := test_template or test_state_machines or test_run_succeeds_when_ev
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test clients check format jar bench smoke clean
+.PHONY: help setup run test chaos clients check format jar bench smoke clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ run: setup ## Run the main job on this machine, from an upload to the e-mail
 
 test: setup ## Run the tests: unit, contract, and local with real Spark
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup ## Break things on purpose, many times; SEED=... breaks the same again
+	$(BIN)/python -m tests.local.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clients: setup ## Run the tests of large clients, Airflow and Dagster; installs them from PyPI
 	$(BIN)/python -m pytest -m clients tests/local/test_real_clients.py $(ARGS)

@@ -1,0 +1,99 @@
+"""What runs are to do while everything around them fails."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from tests.unit.simulation.oracle import runs
+
+KILLED = 137  # the exit code of a driver that was ended with kill -9
+_RUN_IFS = ("ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED")
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that takes some seconds; then its driver ends with an exit code."""
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    run_if: str = "ALL_SUCCESS"
+    exit_code: int = 0
+    seconds: float = 0.1
+
+    def definition(self) -> dict[str, Any]:
+        """The job as a pipeline file says it."""
+        arguments = [f"seconds={self.seconds}", f"exit={self.exit_code}"]
+        program = {"entryPoint": "s3://bucket/job.py", "entryPointArguments": arguments}
+        return {
+            "name": self.name,
+            "dependsOn": list(self.depends_on),
+            "runIf": self.run_if,
+            "jobDriver": {"sparkSubmit": program},
+        }
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run; `stopped` says that somebody will stop it, so that its jobs may be CANCELLED."""
+
+    jobs: tuple[PlannedJob, ...] = (PlannedJob("a"), PlannedJob("b", ("a",)))
+    pipeline: str = "chaos"
+    lifecycle: str = "shared"
+    stopped: bool = False
+    timeout_minutes: int | None = None
+
+    def definition(self) -> dict[str, Any]:
+        """The pipeline as a file says it."""
+        application = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": self.lifecycle}
+        timeout = {"timeoutMinutes": self.timeout_minutes} if self.timeout_minutes else {}
+        jobs = [job.definition() for job in self.jobs]
+        return {"name": self.pipeline, "application": application, "jobs": jobs, **timeout}
+
+    def expected(self) -> dict[str, str]:
+        """How each job must end, unless the run is stopped."""
+        states: dict[str, str] = {}
+        for job in self.jobs:
+            is_run = runs(job.run_if, [states[name] for name in job.depends_on])
+            states[job.name] = "SKIPPED" if not is_run else "FAILED" if job.exit_code else "SUCCESS"
+        return states
+
+
+def random_scenario(seed: object) -> Scenario:
+    """A run with some jobs that depend on each other, of which some fail."""
+    chance = random.Random(str(seed))  # noqa: S311 -- protects nothing
+    jobs: list[PlannedJob] = []
+    for number in range(chance.randint(1, 4)):
+        others = [job.name for job in jobs]
+        upstream = tuple(chance.sample(others, min(len(others), chance.randint(0, 2))))
+        jobs.append(
+            PlannedJob(
+                f"j{number}",
+                upstream,
+                chance.choice(_RUN_IFS) if upstream else "ALL_SUCCESS",
+                KILLED if chance.random() < 0.2 else 0,
+                chance.choice([0.0, 0.1, 0.5]),
+            )
+        )
+    return Scenario(tuple(jobs), lifecycle=chance.choice(["shared", "shared", "transient"]))
+
+
+def random_faults(seed: int, probability: float) -> dict[str, Any]:
+    """Faults of every kind, of which about so many strike a call or an event."""
+    share = probability / 5
+    return {
+        "seed": seed,
+        "calls": [
+            {"effect": "throttle", "probability": share},
+            {"effect": "error", "probability": share},
+            {"effect": "error", "probability": share, "after": True},
+            {"effect": "delay", "probability": share, "seconds": 1.0},
+            {"effect": "kill", "probability": share / 2},
+            {"effect": "kill", "probability": share / 2, "after": True},
+        ],
+        "events": [
+            {"effect": "drop", "probability": probability},
+            {"effect": "repeat", "probability": probability},
+            {"effect": "delay", "probability": probability, "seconds": 4.0},
+            {"effect": "shuffle", "probability": probability, "seconds": 1.0},
+        ],
+    }
