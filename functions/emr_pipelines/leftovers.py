@@ -11,7 +11,7 @@ from emr_pipelines.job_state import is_final
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import RUN_TAG
 
-# What belongs to a run that nobody knows may be so new that its run is just being recorded.
+# What is not known of a run may only be so new that Step Functions or the record do not show it yet.
 _ORPHAN_AFTER = timedelta(hours=1)
 
 
@@ -96,7 +96,7 @@ class _Search:
         for run_id, execution in self.inventory.executions.items():
             run = self.inventory.runs.get(run_id)
             if execution is None:
-                if run and run.started_at < self.before:
+                if run and run.started_at < self.orphans_before:
                     yield Leftover(kind=Kind.RUN_NOT_ENDED, run_id=run_id, why="its execution does not exist any more")
             elif (
                 execution.stopped_at and execution.stopped_at < self.before and (run or execution.status != "SUCCEEDED")

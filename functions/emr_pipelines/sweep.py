@@ -97,6 +97,8 @@ def _end_run(
     """Clean up after a run with the end that its execution has come to."""
     arn = execution_arn(state_machine_arn, run_id)
     execution = step_functions.describe_execution(arn)
+    if execution and execution.stopped_at is None:
+        return  # somebody has redriven it meanwhile
     if execution:
         end = end_of_execution(execution.status, execution.error, readable_cause(execution.cause))
     else:

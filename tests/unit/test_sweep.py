@@ -72,11 +72,25 @@ class TestRuns:
         assert events.types[-1] == "Sweep Completed"
         assert len([name for name in events.types if name.startswith("Pipeline Run")]) == 1
 
-    def test_sweep_ends_the_run_when_its_execution_never_existed(self, invoke: Invoke, record: RunRecord) -> None:
-        assert kinds(invoke("sweep", AT_ONCE)) == ["RUN_NOT_ENDED"]
-        run = record.get_run(RUN_ID)
+    @pytest.mark.parametrize(("started_at", "state"), [("2020-01-01T00:00:00.000000Z", "FAILED"), (now(), "RUNNING")])
+    def test_sweep_ends_the_run_when_its_execution_does_not_exist_and_it_is_not_new(
+        self, invoke: Invoke, record: RunRecord, started_at: str, state: str
+    ) -> None:
+        record.create_run(Run(run_id="lost", execution_arn="lost", started_at=started_at))
+        invoke("sweep", AT_ONCE)
+
+        run = record.get_run("lost")
         assert run is not None
-        assert (run.state, run.error) == ("FAILED", "RunLostError")
+        assert (run.state, run.error) == (state, "RunLostError" if state == "FAILED" else None)
+
+    def test_sweep_lets_the_run_go_on_when_its_execution_is_redriven_meanwhile(
+        self, invoke: Invoke, record: RunRecord, step_functions: FakeStepFunctions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = iter([died("FAILED"), ObservedExecution("RUNNING", now(), None, {})])
+        monkeypatch.setattr(step_functions, "describe_execution", lambda _: next(looks))
+
+        assert kinds(invoke("sweep", AT_ONCE)) == ["RUN_NOT_ENDED"]
+        assert record.get_run(RUN_ID).state == "RUNNING"  # type: ignore[union-attr]
 
     @pytest.mark.usefixtures("alive")
     def test_sweep_finds_nothing_when_the_run_is_alive(
