@@ -38,8 +38,8 @@ def test_run_ends_with_the_truth_when_one_thing_fails(chaos: World, trial: Trial
 
 
 def test_runs_end_with_the_truth_when_anything_fails(chaos: World) -> None:
-    chaos.faults(**random_faults(SEED, 0.1))
-    runs = [chaos.start(random_scenario(f"{SEED}/{number}")) for number in range(6)]
+    chaos.faults(**random_faults(SEED, 0.05))
+    runs = [chaos.start(random_scenario(f"{SEED}/{number}")) for number in range(4)]
 
     assert not check(chaos, runs)
 
@@ -57,12 +57,12 @@ def test_run_leaves_nothing_behind_when_it_is_stopped_anywhere(chaos: World, fun
     assert chaos.items(f"RUN#{run.run_id}")["RUN"]["state"] in {"CANCELLED", "SUCCEEDED"}
 
 
-def test_run_leaves_nothing_behind_when_its_application_is_stopped_under_it(chaos: World) -> None:
+def test_run_leaves_nothing_behind_when_somebody_cancels_its_job_run(chaos: World) -> None:
     run = chaos.start(Scenario(FOREVER.jobs, lifecycle="transient", stopped=True))
-    record = eventually(lambda: chaos.items(f"RUN#{run.run_id}").get("JOB#a", {}).get("job_run_id"), 60)
+    job_run_id = eventually(lambda: chaos.items(f"RUN#{run.run_id}").get("JOB#a", {}).get("job_run_id"), 60)
     application_id = chaos.items(f"RUN#{run.run_id}")["RUN"]["application_id"]
     emr = chaos.client("emr-serverless")
-    emr.cancel_job_run(applicationId=application_id, jobRunId=record)
+    emr.cancel_job_run(applicationId=application_id, jobRunId=job_run_id)
 
     assert not check(chaos, [run])
     assert chaos.items(f"RUN#{run.run_id}")["RUN"]["state"] == "FAILED"

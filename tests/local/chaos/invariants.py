@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.local.chaos.world import ChaosRun, Item, World
 
-END_SECONDS = 180.0  # for a run to end, and for what it leaves to go
+END_SECONDS = 400.0  # for a run to end, and for what it leaves to go: others may need the processors
 _UNTIL_SWEEP_SECONDS = 20.0
 _BETWEEN_LOOKS = 0.25
 
