@@ -54,24 +54,32 @@ def settle_job(
 ) -> None:  # fmt: skip
     """Tell the dependents, the world and the state machine that a job has ended, and the same of every job skipped so.
 
-    Interrupted half-way it can be repeated. The state machine comes last: as long as its token is unanswered, its
-    heartbeat leads here again, so none of the others can be forgotten.
+    Interrupted half-way it can be repeated. The job itself comes last, and of it the state machine: as long as its
+    token is unanswered, its heartbeat leads here again, so none of the others can be forgotten.
     """
-    ended, followed = {job.name: job}, [job]
+    for other in reversed(_ended_with(job, record, emr, step_functions)):
+        _answer(other, step_functions)  # first: a repetition finds only those that are not settled
+        events.publish(job_run_ended(other))
+        record.settle_job(other)
+    if not job.settled:
+        events.publish(job_run_ended(job))
+        record.settle_job(job)
+    _answer(job, step_functions)
+
+
+def _ended_with(job: Job, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions) -> list[Job]:
+    """Wake the dependents of a job that has ended; return the unsettled jobs that ended with it, causes first."""
+    found, followed = {job.name: job}, [job]
     while followed:
-        job = followed.pop()
-        if not job.settled:
-            found = _fail_fast(job, record, emr) if job.state == JobState.FAILED else []
-            found += _wake_dependents(job, record, step_functions)
-            new = {other.name: other for other in found if other.name not in ended}
-            ended |= new
-            followed += new.values()
-    # Those that were found first come last: as long as they are not settled, a repetition finds the others again.
-    for job in reversed(ended.values()):
-        if not job.settled:
-            events.publish(job_run_ended(job))
-            record.settle_job(job)
-        _answer(job, step_functions)
+        ended = followed.pop()
+        if ended.settled:
+            continue
+        others = _fail_fast(ended, record, emr) if ended.state == JobState.FAILED else []
+        others += _wake_dependents(ended, record, step_functions)
+        new = {other.name: other for other in others if other.name not in found}
+        found |= new
+        followed += new.values()
+    return list(found.values())[1:]
 
 
 def decide(job: Job, *, record: RunRecord) -> Job:
