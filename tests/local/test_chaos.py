@@ -12,6 +12,7 @@ from tests.local.chaos.invariants import check, check_all
 from tests.local.chaos.scenarios import PlannedJob, Scenario, random_faults, random_scenario
 from tests.local.chaos.world import World, world
 from tests.local.conftest import eventually
+from tests.local.deployed import ROOT
 
 SEED = 1
 FOREVER = Scenario((PlannedJob("a", seconds=600.0), PlannedJob("b", ("a",))), stopped=True)
@@ -70,14 +71,10 @@ def test_run_leaves_nothing_behind_when_somebody_cancels_its_job_run(chaos: Worl
 
 def test_one_run_is_started_when_the_queue_delivers_twice(chaos: World) -> None:
     chaos.stack.register("chaos-uploads.yaml", json.dumps(uploads("chaos-uploads")))
-    message = {
-        "source": "aws.s3",
-        "detail-type": "Object Created",
-        "detail": {
-            "bucket": {"name": chaos.stack.stack.bucket},
-            "object": {"key": f"landing/chaos/{uuid4().hex}.csv", "sequencer": "1", "version-id": "v"},
-        },
-    }
+    example = json.loads((ROOT / "events" / "start_pipeline.s3_object_created.json").read_text())
+    message = json.loads(example["Records"][0]["body"])
+    message["detail"]["bucket"]["name"] = chaos.stack.stack.bucket
+    message["detail"]["object"]["key"] = f"landing/chaos/{uuid4().hex}.csv"
     for _ in range(2):
         chaos.client("sqs").send_message(QueueUrl=chaos.stack.stack.trigger_queue_url, MessageBody=json.dumps(message))
 
