@@ -9,11 +9,6 @@ Fault = dict[str, Any]
 
 # Each is enough for botocore, which tries twice, to give up.
 _GIVES_UP = 2
-_QUICK = {
-    "call throttled: AddJobRun, emr-serverless:StartJobRun",
-    "function killed after a call: AddJobRun, emr-serverless:StartJobRun",
-    "function killed before a call: CleanUp, events:PutEvents",
-}
 # Every call of the functions that take part in a run.
 CALLS = {
     "PlanRun": ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:BatchWriteItem", "dynamodb:UpdateItem"],
@@ -87,7 +82,7 @@ def _of_calls() -> list[Trial]:
                 ("function killed after a call", {**once, "effect": "kill", "after": True}),
             ):
                 name = f"{kind}: {function}, {operation}"
-                trials.append(Trial(name, [struck], events, Scenario(lifecycle="transient"), name in _QUICK))
+                trials.append(Trial(name, [struck], events, Scenario(lifecycle="transient")))
     return trials
 
 
