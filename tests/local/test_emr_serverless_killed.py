@@ -55,7 +55,7 @@ def test_history_is_whole_and_no_process_is_left_when_the_server_is_killed_under
     with lifecycle.start(port=0, data_dir=tmp_path) as server:
         after = LocalAwsUnderTest(server)
         known = after.client("emr-serverless").list_job_runs(applicationId=application)["jobRuns"]
-        assert {found["id"]: found["state"] for found in known} == {succeeded: "SUCCESS"}
+        assert {found["id"]: found["state"] for found in known} == {succeeded: "SUCCESS", job_run: "FAILED"}
         again = start(after, application, "write.py")
         eventually(has_ended(after, application, again), 60, every=0.2)
         (part,) = after.client("s3").list_objects_v2(Bucket="killed", Prefix="result/part-")["Contents"]

@@ -61,9 +61,13 @@ def within_deadline(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_history_is_kept_and_no_driver_is_left_when_the_server_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_history_is_kept_and_no_driver_is_left_when_the_server_restarts(tmp_path: Path, killed: bool) -> None:
     with server(tmp_path) as local_aws:
         application, job_run = running_job(local_aws)
+        if killed:
+            os.kill(local_aws.pid, signal.SIGKILL)
+            within_deadline(lambda: not drivers_of(job_run))
     assert drivers_of(job_run) == []
 
     with server(tmp_path) as local_aws:
@@ -71,13 +75,3 @@ def test_history_is_kept_and_no_driver_is_left_when_the_server_restarts(tmp_path
         assert emr.get_application(applicationId=application)["application"]["state"] == "STARTED"
         described = emr.get_job_run(applicationId=application, jobRunId=job_run)["jobRun"]
         assert (described["state"], described["stateDetails"]) == ("FAILED", ENDED_WITH_ITS_SERVER)
-
-
-def test_no_driver_is_left_and_the_next_start_works_when_the_server_is_killed(tmp_path: Path) -> None:
-    with server(tmp_path) as local_aws:
-        _, job_run = running_job(local_aws)
-        os.kill(local_aws.pid, signal.SIGKILL)
-        within_deadline(lambda: not drivers_of(job_run))
-
-    with server(tmp_path) as local_aws:
-        assert client(local_aws, "emr-serverless").list_applications()["applications"] == []
