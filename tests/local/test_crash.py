@@ -18,7 +18,7 @@ pytestmark = pytest.mark.spark
 BUSY_SECONDS = 120.0
 DONE = 'print("done")\n'
 WAITS = "import time\ntime.sleep(600)\n"
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "name": "crashed",
     "application": {
         "releaseLabel": "emr-7.9.0",
