@@ -44,7 +44,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run; with `stopped_after`, somebody stops it so many seconds after its start."""
+    """One run; with `stopped_after`, somebody stops it when the functions have called so many gateways."""
 
     jobs: tuple[PlannedJob, ...]
     weather: Weather
@@ -52,7 +52,7 @@ class Scenario:
     lifecycle: str = "shared"
     fail_fast: bool = False
     timeout_minutes: int | None = None
-    stopped_after: float | None = None
+    stopped_after: int | None = None
     concurrency: dict[str, Any] | None = None
 
     def as_file(self) -> dict[str, Any]:
@@ -94,7 +94,8 @@ WEATHERS = st.builds(
     delay=st.sampled_from([0.1, 1.0, 120.0]),
     killed=st.sampled_from([0.0, 0.01, 0.05]),
     throttled=st.sampled_from([0.0, 0.02]),
-    latency=st.sampled_from([0.02, 0.2]),
+    latency=st.sampled_from([0.02, 0.1]),
+    stalled=st.sampled_from([0.0, 0.02]),
 )
 BEHAVIOURS = st.builds(
     Behaviour,
@@ -147,7 +148,7 @@ def scenarios(draw: st.DrawFn, weathers: st.SearchStrategy[Weather] = WEATHERS) 
         lifecycle=draw(st.sampled_from(["shared", "transient"])),
         fail_fast=draw(st.booleans()),
         timeout_minutes=draw(st.sampled_from([None, None, 1, 30])),
-        stopped_after=draw(st.none() | st.floats(0, 3000)),
+        stopped_after=draw(st.none() | st.integers(1, 300)),
     )
     if scenario.stopped_after is not None or scenario.timeout_minutes is not None:
         scenario = replace(scenario, jobs=tuple(_sometimes_endless(draw, job) for job in scenario.jobs))

@@ -24,7 +24,7 @@ _SOON = 10.0
 _REDELIVERED = 60.0 + 120.0  # Lambda's two attempts more at an event
 
 
-@simulated(150)
+@simulated(100)
 @given(scenarios())
 def test_run_ends_as_its_jobs_do_when_anything_happens(scenario: Scenario) -> None:
     check(simulate(scenario), scenario)
@@ -33,13 +33,19 @@ def test_run_ends_as_its_jobs_do_when_anything_happens(scenario: Scenario) -> No
 @simulated(40)
 @given(scenarios(st.just(CALM)))
 def test_jobs_start_and_are_cancelled_at_once_when_no_event_is_late(scenario: Scenario) -> None:
-    check_promptness(simulate(scenario), _SOON)
+    world = simulate(scenario)
+
+    check(world, scenario)
+    check_promptness(world, _SOON)
 
 
-@simulated(40)
+@simulated(60)
 @given(scenarios(st.just(KILLING)))
 def test_no_wake_up_is_lost_when_functions_are_killed(scenario: Scenario) -> None:
-    check_promptness(simulate(scenario), _SOON + _REDELIVERED)
+    world = simulate(scenario)
+
+    check(world, scenario)
+    check_promptness(world, _SOON + _REDELIVERED)
 
 
 @simulated(50)

@@ -29,6 +29,7 @@ from tests.unit.simulation.memory_table import MemoryTable
 from tests.unit.simulation.state_machines import End, Execution, SimulatedStepFunctions
 
 _FUNCTION_TIMEOUT = 60.0
+_STALL = 3.0
 _RETRY_DELAYS = (60.0, 120.0)  # of Lambda, for an event that a function could not handle
 _FAULTY_ATTEMPTS = 4  # fewer than the state machines make
 _FUNCTIONS = (
@@ -50,8 +51,9 @@ Gateway = TypeVar("Gateway")
 class Weather:
     """How bad it gets.
 
-    `lost` and `repeated` are probabilities for each event, `killed` and `throttled` for each call of a gateway; `delay`
-    of events and `latency` of calls are means in seconds; `burst` is the quota of StartJobRun.
+    `lost` and `repeated` are probabilities for each event; `killed`, `throttled` and `stalled` (it takes seconds) for
+    each call of a gateway; `delay` of events and `latency` of calls are means in seconds; `burst` is the quota of
+    StartJobRun.
     """
 
     lost: float = 0.0
@@ -60,6 +62,7 @@ class Weather:
     killed: float = 0.0
     throttled: float = 0.0
     latency: float = 0.02
+    stalled: float = 0.0
     burst: int = 25
 
 
@@ -87,6 +90,8 @@ class World:
         self.undelivered: list[Any] = []
         self._functions: dict[str, Callable[[Any], Any]] = {}
         self._invocation = threading.local()
+        self._calls = 0
+        self._after_calls: dict[int, Callable[[], None]] = {}
 
     @property
     def record(self) -> RunRecord:
@@ -128,9 +133,17 @@ class World:
             finally:
                 self.happenings.close()
 
+    def is_harmless(self) -> bool:
+        """Whether no function is interrupted."""
+        return self.weather.killed + self.weather.throttled + self.weather.stalled == 0
+
+    def after_calls(self, number: int, action: Callable[[], None]) -> None:
+        """Let something happen when the functions have called so many gateways."""
+        self._after_calls[number] = action
+
     def call(self, operation: Callable[[], Any]) -> Any:
         """Call a gateway from a function, with all that can go wrong."""
-        self.happenings.pause(self._some(self.weather.latency))
+        self.happenings.pause(self._latency())
         if self.happenings.seconds > self._invocation.deadline:
             raise Killed
         fault = self._fault()
@@ -139,11 +152,14 @@ class World:
         if fault == "throttled":
             raise TransientError("Rate exceeded")
         result = operation()
+        self._calls += 1
+        if self._calls in self._after_calls:
+            self._after_calls[self._calls]()
         if fault == "killed after":
             raise Killed
         if fault == "answer lost":
             raise TransientError("Connection reset")
-        self.happenings.pause(self._some(self.weather.latency))
+        self.happenings.pause(self._latency())
         return result
 
     def _fault(self) -> str | None:
@@ -155,6 +171,10 @@ class World:
         if random.random() < weather.throttled:
             return random.choice(["throttled", "answer lost"])
         return None
+
+    def _latency(self) -> float:
+        is_stalled = self.happenings.random.random() < self.weather.stalled
+        return self._some(_STALL if is_stalled else self.weather.latency)
 
     def _some(self, mean: float) -> float:
         return self.happenings.random.expovariate(1 / mean)
