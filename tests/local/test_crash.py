@@ -13,7 +13,7 @@ from tests.local.conftest import LocalAwsUnderTest, eventually
 from tests.local.deployed import DeployedStack, confirm_subscription, deploy
 from tests.local.test_emr_serverless_killed import commands_of, session_of
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.chaos, pytest.mark.spark]
 
 BUSY_SECONDS = 120.0
 DONE = 'print("done")\n'

@@ -1,5 +1,6 @@
 """What the unit tests share: DynamoDB and S3 of moto, stand-ins for the rest, and one planned run."""
 
+import functools
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import boto3
+import botocore.session
 import pytest
 from moto import mock_aws
 
@@ -37,6 +39,7 @@ os.environ |= {
     "TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/triggers",
 }
 
+from emr_pipelines.gateways.aws import client as cached_client
 from emr_pipelines.gateways.job_outputs import JobOutputs
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
@@ -49,6 +52,9 @@ from emr_pipelines.stack import Stack
 
 from emrp.stack import Stack as DeployedStack
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions, FakeTopic
+
+# The models of the services are read once, not for each client of each test.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 ROOT = Path(__file__).parents[2]
 SALARIES = (ROOT / "pipelines" / "salaries.yaml").read_text()
@@ -72,7 +78,7 @@ def aws() -> Iterator[None]:
 @pytest.fixture
 def record(aws: None) -> RunRecord:
     """An empty run record."""
-    boto3.client("dynamodb").create_table(
+    cached_client("dynamodb").create_table(
         TableName="runs",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
@@ -96,7 +102,7 @@ def record(aws: None) -> RunRecord:
 @pytest.fixture
 def s3(aws: None) -> Any:
     """S3 with the bucket of the stack and the salaries pipeline in it."""
-    client = boto3.client("s3")
+    client = cached_client("s3")
     client.create_bucket(Bucket="bucket")
     client.put_object(Bucket="bucket", Key="pipelines/salaries.yaml", Body=SALARIES)
     return client
