@@ -14,6 +14,8 @@ from tests.local.chaos.world import World, world
 from tests.local.conftest import eventually
 from tests.local.deployed import ROOT
 
+pytestmark = pytest.mark.chaos
+
 FOREVER = Scenario((PlannedJob("a", seconds=600.0), PlannedJob("b", ("a",))), stopped=True)
 
 
