@@ -112,7 +112,8 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
     assert 'line 2: name: must be "salaries", as the file is called, not "Salaries"' in message
     assert "line 5: triggers.uploads[0].prefix: is missing" in message
     assert 'line 5: triggers.uploads[0].prefixx: is not a field of a pipeline file; did you mean "prefix"?' in message
-    assert 'line 11: application.releaseLabel: "emr 7!" does not match' in message
+    line = text[: text.index("emr 7!")].count("\n") + 1
+    assert f'line {line}: application.releaseLabel: "emr 7!" does not match' in message
     assert 'entryPointArguments[3]: parameters has no "topp"; did you mean "top"?' in message
 
 

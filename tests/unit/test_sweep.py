@@ -365,8 +365,9 @@ class TestReport:
         assert attributes == {"pipeline": "unknown", "state": "SWEPT"}
 
     def test_sweep_goes_on_when_an_application_goes_while_it_looks(
-        self, invoke: Invoke, emr: FakeEmrServerless
+        self, invoke: Invoke, emr: FakeEmrServerless, step_functions: FakeStepFunctions
     ) -> None:
+        step_functions.ended[RUN_ID] = died("ABORTED")
         emr.failures["list_open_job_runs"] = ResourceMissingError("ListJobRuns", "ResourceNotFoundException", "app1")
 
         assert kinds(invoke("sweep", AT_ONCE)) == ["RUN_NOT_ENDED"]

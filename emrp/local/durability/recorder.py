@@ -56,8 +56,10 @@ class Recorder:
         """Begin a new journal; the older ones go when `save` has saved everything."""
         with self._lock:
             older = self._journal.begin()
-            self._written = {service: self._look_through(service)[1] for service in self._services}
-        if save():
+            saved = {service: self._look_through(service)[1] for service in self._services}
+        if save():  # otherwise what was noted and not written yet is still to be written
+            with self._lock:
+                self._written = saved
             self.commit()  # what was noted before is in the older ones perhaps
             for path in older:
                 path.unlink()
