@@ -27,6 +27,7 @@ test: setup ## Run the tests: unit, contract, and local with real Spark
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: setup ## Break things on purpose, many times; SEED=... breaks the same again
+	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_crash.py
 	$(BIN)/python -m tests.local.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clients: setup ## Run the tests of large clients, Airflow and Dagster; installs them from PyPI
