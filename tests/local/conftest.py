@@ -19,7 +19,7 @@ from emrp.local import ACCOUNT_ID, REGION, lifecycle
 from emrp.local.lifecycle import LocalAws
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/test"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 45.0
 T = TypeVar("T")
 
 

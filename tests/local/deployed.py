@@ -17,7 +17,7 @@ from emrp.stack import Stack
 from tests.local.conftest import LocalAwsUnderTest, eventually
 
 ROOT = Path(__file__).parents[2]
-RUN_SECONDS = 90.0
+RUN_SECONDS = 240.0
 
 PIPELINE = """\
 name: {name}

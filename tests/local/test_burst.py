@@ -18,7 +18,7 @@ from tests.local.conftest import LocalAwsUnderTest, eventually
 from tests.local.deployed import ROOT, DeployedStack, deploy
 
 UPLOADS = 40  # EMR takes 25 job runs at once, and then one a second
-SECONDS = 240.0
+SECONDS = 480.0
 SCHEDULED = """\
 name: ticking
 triggers:

@@ -18,7 +18,7 @@ from emrp.local import lifecycle
 from tests.local.conftest import LocalAwsUnderTest, eventually
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 180
+DEADLINE_SECONDS = 400
 
 
 class Emrp:

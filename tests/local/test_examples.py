@@ -22,7 +22,7 @@ EXAMPLES = ("hive-report", "hive-report-data", "ml-training", "wordcount-fanout"
 TEXT_KEY = "landing/texts/a text, naïve.txt"
 DAILY_KEY = "landing/sensors/daily/readings.csv"
 FEATURES = ("temperature", "vibration", "pressure")
-RUN_SECONDS = 300.0  # all of them run at once
+RUN_SECONDS = 600.0  # all of them run at once
 MACHINE_STATES = ((22.0, 0.4, 1.0), (61.0, 4.5, 6.2), (88.0, 9.0, 9.5))
 
 

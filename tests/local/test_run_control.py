@@ -17,7 +17,7 @@ ENDLESS = "import time\ntime.sleep(600)\n"
 # Asks for more than its application has, so EMR fails it without a driver: as cheap as a job can be.
 CHEAP = "--conf spark.driver.cores=16 --conf spark.driver.memory=40g"
 JOBS = 100
-BUSY_SECONDS = 150.0
+BUSY_SECONDS = 400.0
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.local.conftest import LocalAwsUnderTest, eventually
 from tests.local.deployed import ROOT, DeployedStack, deploy
 from tests.local.test_least_privilege import physical_name
 
-SECONDS = 60.0
+SECONDS = 150.0
 EMR_RULE, END_RULE = "HandleStateChangeFunctionStateChange", "ExecutionEndedRule"
 FINAL = {"SUCCESS", "FAILED", "CANCELLED"}
 

@@ -14,7 +14,7 @@ import pytest
 from tests.local.conftest import eventually
 from tests.local.deployed import ROOT, DeployedStack
 
-SECONDS = 60.0
+SECONDS = 150.0
 # Its runs fail as soon as they look for their application, so they cost nothing.
 PIPELINE = """\
 name: {name}
