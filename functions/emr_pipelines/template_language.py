@@ -7,7 +7,6 @@ functions, no loops and no other statements, so a template always ends, and soon
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from types import BuiltinMethodType
 from typing import Any
 
 from jinja2 import (
@@ -44,6 +43,19 @@ Reference = tuple[str | int, ...]
 """What a template names, as in ("jobs", "preprocess", "output", "rows")."""
 
 
+class _TextMethod:
+    """A method of a text, to be called: it has no text of its own, so that no template shows an object of Python."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self._text, self._name = text, name
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any value of a template
+        return getattr(self._text, self._name)(*arguments, **named)
+
+    def __repr__(self) -> str:
+        raise TypeError(f"{self._name} is a method of texts: call it, as {self._name}()")
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja2 in which a mapping has fields and no methods, and in which nothing small becomes large."""
 
@@ -56,7 +68,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - any value of a template
         if isinstance(obj, str) and attribute in _TEXT_METHODS:
-            return getattr(obj, attribute)
+            return _TextMethod(obj, attribute)
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - any value of a template
@@ -70,7 +82,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(_nothing_named(argument, obj), obj=obj, name=argument)
 
     def is_safe_callable(self, obj: Any) -> bool:  # noqa: ANN401 - any value of a template
-        return isinstance(obj, Undefined) or (isinstance(obj, BuiltinMethodType) and isinstance(obj.__self__, str))
+        return isinstance(obj, (Undefined, _TextMethod))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
         for operand in (left, right):

@@ -14,10 +14,11 @@ from botocore import xform_name
 from tests.contract.cloud import FUNCTIONS
 
 _GATEWAYS = "emr_pipelines.gateways."
-# What boto3 adds to the operations themselves.
-_CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem"}}
+# What boto3 adds to the operations themselves, and what stands in a transaction.
+_CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem", "Put": "PutItem", "Delete": "DeleteItem"}}
 _IAM_PREFIXES = {"stepfunctions": "states"}
-_IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket", "dynamodb:TransactWriteItems": "dynamodb:PutItem"}
+_IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
+_WITHOUT_ACTION = {"dynamodb:TransactWriteItems"}  # the actions are those of the writes in it
 
 
 class Module:
@@ -101,7 +102,8 @@ def _actions(gateway_module: str, gateway: str, method: str, seen: set[tuple[str
             yield from _actions(*inner[ast.unparse(node.value)], node.attr, seen)
         elif isinstance(name, str) and name in operations:
             action = f"{_IAM_PREFIXES.get(service, service)}:{operations[name]}"
-            yield _IAM_ACTIONS.get(action, action)
+            if action not in _WITHOUT_ACTION:
+                yield _IAM_ACTIONS.get(action, action)
         elif isinstance(name, str) and name in methods and isinstance(node, ast.Attribute):
             yield from _actions(gateway_module, gateway, name, seen)
 

@@ -147,7 +147,7 @@ def test_nothing_runs_any_more_when_a_run_was_cancelled(stack: DeployedStack, em
     stack.put(f"jobs/{pipeline}-fine.py", ENDLESS)
     run_id = emrp("run", pipeline, "--no-follow", "--json").document()["runId"]
     arn = execution_arn(stack.stack, run_id)
-    eventually(lambda: stack.item(arn, "JOB#first").get("state") == "RUNNING", RUN_SECONDS)
+    eventually(lambda: "for ever" in emrp("logs", run_id, "first", "--stdout").printed, RUN_SECONDS)
 
     following = emrp.started("logs", run_id, "first", "--follow", "--stdout")
     try:

@@ -106,7 +106,7 @@ class Bucket(PipelineBucket):
 
 
 class Registry(PipelineRegistry):
-    """One pipeline's two items."""
+    """One pipeline's two items, which are written together."""
 
     def __init__(self) -> None:
         self.summary: Registered | None = None
@@ -123,7 +123,6 @@ class Registry(PipelineRegistry):
     def put(self, definition: Definition) -> None:
         step()
         self.definition = definition
-        step()
         self.summary = Registered("x", definition.file, definition.version, "", {}, settled=False)
 
     def settle(self, definition: Definition) -> None:
@@ -134,7 +133,6 @@ class Registry(PipelineRegistry):
     def remove(self, name: str) -> None:
         step()
         self.definition = None
-        step()
         self.summary = None
 
 

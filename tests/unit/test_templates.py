@@ -149,6 +149,10 @@ ESCAPES = [
     "{{ ('a', 'b').count('a') }}",
     "{{ 'a'.encode() }}",
     "{{ run.id.upper.__func__ }}",
+    "{{ run.id ~ run.id.upper }}",
+    "{{ run.id ~ [run.id.upper] }}",
+    "{{ [run.id.upper] | join }}",
+    "{{ run.id.upper | to_json }}",
 ]
 TOO_MUCH = [
     "{{ 'a' * 10**9 }}",

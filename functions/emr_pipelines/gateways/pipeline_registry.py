@@ -60,12 +60,13 @@ class PipelineRegistry:
         """Make a definition the live one of its pipeline; it is not settled yet."""
         document = json.dumps({"data": definition.data, "lines": definition.lines}, separators=(",", ":"))
         version = {"file": definition.file, "version": definition.version, "registered_at": now()}
-        self._table.put(
-            _definition_key(definition.name), {**version, "document": zlib.compress(document.encode())}, expires=False
-        )
         triggers = json.dumps(definition.data.get("triggers", {}))
-        self._table.put(
-            _summary_key(definition.name), {**version, "triggers": triggers, "settled": False}, expires=False
+        self._table.put_together(
+            [
+                (_definition_key(definition.name), {**version, "document": zlib.compress(document.encode())}),
+                (_summary_key(definition.name), {**version, "triggers": triggers, "settled": False}),
+            ],
+            expires=False,
         )
 
     def settle(self, definition: Definition) -> None:
@@ -75,8 +76,7 @@ class PipelineRegistry:
 
     def remove(self, name: str) -> None:
         """Forget a pipeline; its runs stay in the run record."""
-        self._table.delete(_definition_key(name))
-        self._table.delete(_summary_key(name))  # last: while it is there, an interrupted removal is repeated
+        self._table.delete_together([_definition_key(name), _summary_key(name)])
 
 
 def _registered(item: dict[str, Any]) -> Registered:

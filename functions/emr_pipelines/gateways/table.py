@@ -85,19 +85,25 @@ class Table:
 
     def put_new(self, items: list[tuple[Key, Item]]) -> bool:
         """Store some items together; return False, and change nothing, when one of them is there already."""
-        puts = [
-            {
-                "Put": {
-                    "TableName": self._table.name,
-                    "Item": self._item(key, values, expires=True),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            }
-            for key, values in items
-        ]
+        return self._write_together([self._put(key, values, expires=True, new=True) for key, values in items])
+
+    def put_together(self, items: list[tuple[Key, Item]], *, expires: bool = True) -> None:
+        """Store some items so that nobody sees, or overwrites, one without the others."""
+        self._write_together([self._put(key, values, expires=expires) for key, values in items])
+
+    def delete_together(self, keys: list[Key]) -> None:
+        """Remove some items, those that are there, so that nobody sees one without the others."""
+        self._write_together([{"Delete": {"TableName": self._table.name, "Key": key}} for key in keys])
+
+    def _put(self, key: Key, values: Item, *, expires: bool, new: bool = False) -> Item:
+        condition = {"ConditionExpression": "attribute_not_exists(pk)"} if new else {}
+        return {"Put": {"TableName": self._table.name, "Item": self._item(key, values, expires=expires), **condition}}
+
+    def _write_together(self, actions: list[Item]) -> bool:
+        """Return False, and change nothing, when a condition does not hold."""
         with translated_errors():
             try:
-                self._table.meta.client.transact_write_items(TransactItems=puts)
+                self._table.meta.client.transact_write_items(TransactItems=actions)
             except ClientError as error:
                 reasons = {reason["Code"] for reason in error.response.get("CancellationReasons", [])}
                 if "ConditionalCheckFailed" in reasons:

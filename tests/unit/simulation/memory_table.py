@@ -57,6 +57,12 @@ class MemoryTable(Table):
         self.put_all(items)
         return True
 
+    def put_together(self, items: list[tuple[Key, Item]], *, expires: bool = True) -> None:
+        self.put_all(items)
+
+    def delete_together(self, keys: list[Key]) -> None:
+        self.delete_all(keys)
+
     def delete_all(self, keys: list[Key]) -> None:
         for key in keys:
             self.delete(key)

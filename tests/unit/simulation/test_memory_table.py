@@ -35,6 +35,16 @@ _OPERATIONS = st.one_of(
         _NO_NAMES,
     ),
     st.tuples(
+        st.sampled_from(["put_new", "put_together"]),
+        st.tuples(st.lists(st.tuples(_KEY, _ITEMS), min_size=1, max_size=3, unique_by=lambda put: str(put[0]))),
+        _NO_NAMES,
+    ),
+    st.tuples(
+        st.just("delete_together"),
+        st.tuples(st.lists(_KEY, min_size=1, max_size=3, unique_by=str)),
+        _NO_NAMES,
+    ),
+    st.tuples(
         st.just("update"),
         st.tuples(_KEY, _ITEMS, st.none() | _CONDITIONS),
         st.fixed_dictionaries({}, optional={"add": _SETS}) | st.fixed_dictionaries({"remove": _SETS}),
