@@ -19,6 +19,7 @@ import typer
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.schedules import schedule_name
 from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.run import execution_arn
 from emr_pipelines.schedule_expression import parse
 from emr_pipelines.trigger_messages import schedule_message
 from emr_pipelines.triggers import Request, parse_message
@@ -26,7 +27,6 @@ from rich.console import Console
 
 from emrp.command_line import AsJson, Target, Yes, confirm, make_console, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
-from emrp.find_runs import execution_arn
 from emrp.phrases import listing
 from emrp.stack import Stack
 
@@ -162,12 +162,8 @@ def _created(stack: Stack, pipeline: str, entry: dict[str, Any]) -> datetime:
 
 
 def _looked_up(stack: Stack, tick: Tick) -> Tick:
-    states = boto3.client("stepfunctions")
-    try:
-        states.describe_execution(executionArn=execution_arn(stack, tick.run_id))
-    except states.exceptions.ExecutionDoesNotExist:
-        return tick
-    return replace(tick, state=PRESENT)
+    execution = StepFunctions().describe_execution(execution_arn(stack.pipeline_state_machine_arn, tick.run_id))
+    return replace(tick, state=PRESENT) if execution else tick
 
 
 class _Backfill:
@@ -217,7 +213,7 @@ class _Backfill:
         return self._shown(replace(tick, state=RUNNING if is_new else PRESENT))
 
     def _looked_at(self, tick: Tick) -> Tick:
-        arn = execution_arn(self._stack, tick.run_id)
+        arn = execution_arn(self._stack.pipeline_state_machine_arn, tick.run_id)
         state = self._states.describe_execution(executionArn=arn)["status"]
         return tick if state == tick.state else self._shown(replace(tick, state=state))
 

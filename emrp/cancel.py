@@ -9,12 +9,12 @@ import boto3
 import typer
 from emr_pipelines.errors import RunCancelledError
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.run import Job
+from emr_pipelines.run import Job, execution_arn
 from rich.status import Status
 
 from emrp.command_line import AsJson, RunId, Target, Yes, confirm, make_console, print_json
 from emrp.errors import CommandError
-from emrp.find_runs import FoundRun, execution_arn, find_run
+from emrp.find_runs import FoundRun, find_run
 from emrp.phrases import listing
 from emrp.progress import Stages
 from emrp.run_document import job_documents, run_document
@@ -42,7 +42,9 @@ def cancel_command(
         if not yes:
             confirm(f"Cancel the run {run_id} (jobs that have not ended: {active})?")
         boto3.client("stepfunctions").stop_execution(
-            executionArn=execution_arn(stack, run_id), error=RunCancelledError.__name__, cause=_cause(reason)
+            executionArn=execution_arn(stack.pipeline_state_machine_arn, run_id),
+            error=RunCancelledError.__name__,
+            cause=_cause(reason),
         )
     if not over:
         with Stages(console).stage(f"Cancel {run_id}") as status:

@@ -10,12 +10,12 @@ import typer
 from emr_pipelines.errors import RepairRefusedError, TransientError
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.repair import same_plan, take_over
-from emr_pipelines.run import SKIPPED, Run
+from emr_pipelines.run import SKIPPED, Run, execution_arn
 from emr_pipelines.stack import Stack as PlannedStack
 
 from emrp.command_line import AsJson, Follow, Parameters, RunId, Target, make_console, pairs, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
-from emrp.find_runs import execution_arn, find_run
+from emrp.find_runs import find_run
 from emrp.follow import Picture, RunFollower
 from emrp.phrases import listing
 from emrp.progress import show_run
@@ -92,7 +92,9 @@ def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None)
     """
     old_jobs = RunRecord(stack.run_table).list_jobs(old.run_id)
     try:
-        planned = Run.begin(repair_id, execution_arn(stack, repair_id), {"pipeline": old.pipeline})
+        planned = Run.begin(
+            repair_id, execution_arn(stack.pipeline_state_machine_arn, repair_id), {"pipeline": old.pipeline}
+        )
         _, jobs = same_plan(planned, old, old_jobs, PlannedStack(stack.name, stack.bucket, job_role_arn=""))
         jobs = take_over(jobs, old, old_jobs, from_job)
     except RepairRefusedError as error:
@@ -111,7 +113,7 @@ def _start(
     if follow:
         _follow(target, stack, run_id, as_json=as_json)
     elif as_json:
-        print_json({"runId": run_id, "executionArn": execution_arn(stack, run_id)})
+        print_json({"runId": run_id, "executionArn": execution_arn(stack.pipeline_state_machine_arn, run_id)})
     else:
         typer.echo(f"Started {run_id}. Follow it with: emrp watch {run_id}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from emr_pipelines.errors import InvalidTriggerError
+from emr_pipelines.trigger_messages import EVENT_PLACEHOLDER
 from emr_pipelines.triggers import Flush, Request, Upload, parse_message
 
 from emrp.errors import CommandError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _HOLD_SECONDS = 300
 _WAIT_SECONDS = 1  # so that SQS asks all of its servers
-_EVENT = "<aws.events.event.json>"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _transformed(letter: DeadLetter) -> str:
         for target in targets
         if target["Arn"] == letter.target and "InputTransformer" in target
     ]
-    return templates[0].replace(_EVENT, letter.body) if templates else letter.body
+    return templates[0].replace(EVENT_PLACEHOLDER, letter.body) if templates else letter.body
 
 
 def _receive(queue: str, url: str, stack: Stack) -> Iterator[DeadLetter]:

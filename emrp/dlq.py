@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import ClientError
+from emr_pipelines.clock import duration
 from rich.table import Table
 from rich.text import Text
 
 from emrp.command_line import AsJson, Target, Yes, confirm, make_page, print_json
 from emrp.dead_letters import DeadLetter, held, redrive
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
-from emrp.phrases import duration, moment, reason
+from emrp.phrases import moment, reason
 
 EXAMPLES = "Examples: emrp dlq list; emrp dlq show 3f2a91; emrp dlq redrive 3f2a91 77d0c2; emrp dlq redrive --all --yes"
 _ID_CHARACTERS = 8

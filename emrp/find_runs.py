@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import boto3
 from emr_pipelines.clock import iso_time, now, seconds_between
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.run import CANCELLED, FAILED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Run
+from emr_pipelines.run import CANCELLED, FAILED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Run, execution_arn
 
 from emrp.errors import UsageError
 from emrp.stack import Stack
@@ -69,13 +69,8 @@ def find_run(stack: Stack, run_id: str) -> FoundRun:
     run = RunRecord(stack.run_table).get_run(run_id)
     if run and run.ended:
         return FoundRun(run, recorded=True)
-    execution = describe_execution(execution_arn(stack, run_id))
+    execution = describe_execution(execution_arn(stack.pipeline_state_machine_arn, run_id))
     return FoundRun(run or _unrecorded(execution), run is not None, execution["status"])
-
-
-def execution_arn(stack: Stack, run_id: str) -> str:
-    """Return the ARN of the execution of the outer state machine that is the run."""
-    return f"{stack.pipeline_state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
 
 
 def describe_execution(arn: str) -> "DescribeExecutionOutputTypeDef":

@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.job_state import JobState, is_final
-from emr_pipelines.run import Job, Run
+from emr_pipelines.run import Job, Run, execution_arn
 
-from emrp.find_runs import describe_execution, execution_arn
+from emrp.find_runs import describe_execution
 from emrp.history import Step, read_steps
 from emrp.phrases import reason
 from emrp.run_document import job_documents, run_document
@@ -62,7 +62,7 @@ class RunFollower:
         self._states = boto3.client("stepfunctions")
         self._record = RunRecord(stack.run_table)
         self._run_id = run_id
-        self._execution_arn = execution_arn(stack, run_id)
+        self._execution_arn = execution_arn(stack.pipeline_state_machine_arn, run_id)
         self._finished: dict[str, Step] = {}
 
     def follow(self, every_seconds: float) -> Iterator[Picture]:

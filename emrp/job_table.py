@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from emr_pipelines.clock import duration
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import NOT_SUBMITTED, Job, Run
 from rich.console import Console, Group, RenderableType
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from emrp.glyphs import Glyphs, glyphs, state_text
 from emrp.job_tree import Row, is_noteworthy, rows, summary
-from emrp.phrases import duration, listing, reason
+from emrp.phrases import listing, reason
 from emrp.timeline import Phase, bar, frame, spans
 
 _GAP = 2  # between columns

@@ -1,4 +1,4 @@
-"""How commands put runs into words: durations, moments, triggers and reasons, short enough for a line."""
+"""How commands put runs into words: moments, triggers and reasons, short enough for a line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from emr_pipelines.reason import on_one_line
-
-
-def duration(seconds: float | None) -> str:
-    """Write a duration as people read it."""
-    if seconds is None:
-        return "-"
-    if seconds < 59.95:  # noqa: PLR2004 - what is below it is written with less than 60.0
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def moment(time: datetime | str | None) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from emr_pipelines.clock import duration
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -24,7 +25,6 @@ from emrp.follow import FEW_JOBS, MAP_STATE, Picture, RunFollower
 from emrp.glyphs import glyphs
 from emrp.history import Step
 from emrp.job_table import live_jobs
-from emrp.phrases import duration
 
 _REFRESHES_PER_SECOND = 8
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from emr_pipelines.clock import duration
 from emr_pipelines.run import Job, Run
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -11,7 +12,7 @@ from rich.text import Text
 from emrp.find_runs import FoundRun
 from emrp.glyphs import state_text
 from emrp.job_table import job_tree
-from emrp.phrases import duration, listing, moment, reason, value
+from emrp.phrases import listing, moment, reason, value
 from emrp.timeline import frame, seconds_by_phase, spans
 
 _DETAILED_JOBS = 10

@@ -3,6 +3,7 @@
 from typing import Annotated, NoReturn
 
 import typer
+from emr_pipelines.clock import duration
 from emr_pipelines.gateways.run_record import RunRecord
 from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.text import Text
@@ -11,7 +12,7 @@ from emrp.command_line import AsJson, RunId, Target, make_page, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs
 from emrp.glyphs import glyphs, style_of
-from emrp.phrases import cause_of_run, duration, listing, moment, reason
+from emrp.phrases import cause_of_run, listing, moment, reason
 from emrp.run_document import job_documents, run_document
 from emrp.run_report import job_details, report
 

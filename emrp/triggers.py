@@ -12,12 +12,13 @@ import boto3
 import typer
 from emr_pipelines.errors import InvalidTriggerError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
+from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.run import execution_arn
 from emr_pipelines.start_pipeline import rules_for
 from emr_pipelines.triggers import Request, Upload, parse_message, run_name
 
 from emrp.command_line import AsJson, Target, print_json
 from emrp.errors import EXIT_ENVIRONMENT, UsageError
-from emrp.find_runs import execution_arn
 from emrp.stack import Stack
 
 EXAMPLES = (
@@ -154,9 +155,4 @@ def _starts(run_id: str, stack: Stack, every_seconds: float) -> bool:
 
 
 def _exists(run_id: str, stack: Stack) -> bool:
-    states = boto3.client("stepfunctions")
-    try:
-        states.describe_execution(executionArn=execution_arn(stack, run_id))
-    except states.exceptions.ExecutionDoesNotExist:
-        return False
-    return True
+    return StepFunctions().describe_execution(execution_arn(stack.pipeline_state_machine_arn, run_id)) is not None

@@ -1,5 +1,6 @@
 """A pipeline as planning takes it: what a checked pipeline file says, with every default filled in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,11 @@ class Definition:
 
     def line_of(self, path: str) -> int | None:
         """Return the line of a path, or of the nearest thing around it that is in the file."""
-        while path and path not in self.lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.lines.get(path)
+        return nearest_line(self.lines, path)
+
+
+def nearest_line(lines: Mapping[str, int], path: str) -> int | None:
+    """Return the line of a path like `jobs[0].name`, or of the nearest thing around it that has one."""
+    while path and path not in lines:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return lines.get(path)

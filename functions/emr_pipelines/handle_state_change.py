@@ -67,8 +67,6 @@ def _observed(detail: dict[str, Any]) -> ObservedJobRun:
         application_id=detail["applicationId"],
         state=detail["state"],
         observed_at=iso_time(detail["updatedAt"]),
-        state_details=None,
-        attempts=None,
     )
 
 

@@ -15,7 +15,7 @@ from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplica
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
-from emr_pipelines.run import Job, Run
+from emr_pipelines.run import Job, Run, execution_arn
 from emr_pipelines.stack import RUN_TAG, STACK_TAG
 
 _DIED = ("FAILED", "ABORTED", "TIMED_OUT")
@@ -110,11 +110,6 @@ def take_inventory(
         applications=applications,
         slots=of_pipelines,
     )
-
-
-def execution_arn(state_machine_arn: str, run_id: str) -> str:
-    """Return the ARN of the execution that is a run."""
-    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
 
 
 def _applications(emr: EmrServerless) -> Iterator[tuple[ObservedApplication, list[str]]]:

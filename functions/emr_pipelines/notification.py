@@ -6,13 +6,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from emr_pipelines.clock import duration
 from emr_pipelines.errors import Problem
+from emr_pipelines.job_state import UNSUCCESSFUL_STATES
 from emr_pipelines.reason import on_one_line
-from emr_pipelines.run import SUCCEEDED, Job, Run
+from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
 
 _WIDTH = 72
 _SUBJECT_LIMIT = 100  # of SNS; it also wants plain ASCII on one line
-_MINUTE, _HOUR = 60, 3600
+
+
+_WORDS = {
+    CANCELLED: "was cancelled",
+    FAILED: "failed",
+    SKIPPED: "was skipped",
+    SUCCEEDED: "succeeded",
+    TIMED_OUT: "timed out",
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class Notification:
 
 def run_ended(run: Run, jobs: list[Job]) -> Notification:
     """Tell people how a run has ended."""
-    failed = [job for job in jobs if not job.succeeded] if run.state != SUCCEEDED else []
+    failed = [job for job in jobs if job.state in UNSUCCESSFUL_STATES] if run.state != SUCCEEDED else []
     body = _ENVIRONMENT.get_template("run_ended.txt.j2").render(run=run, jobs=jobs, failed=failed)
     attributes = {"pipeline": run.pipeline or "unknown", "state": run.state}
     return Notification(_subject(run), body, attributes)
@@ -57,8 +67,7 @@ def sweep_completed(detail: dict[str, Any]) -> Notification:
 
 
 def _subject(run: Run) -> str:
-    words = {"SUCCEEDED": "succeeded", "CANCELLED": "was cancelled", "TIMED_OUT": "timed out"}
-    subject = f"{run.pipeline or 'A pipeline'} {words.get(run.state, 'failed')}"
+    subject = f"{run.pipeline or 'A pipeline'} {_WORDS[run.state]}"
     if run.cause:
         subject += ": " + on_one_line(run.cause)
     return _one_line(subject)
@@ -67,17 +76,6 @@ def _subject(run: Run) -> str:
 def _one_line(text: str) -> str:
     subject = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
     return subject if len(subject) < _SUBJECT_LIMIT else subject[: _SUBJECT_LIMIT - 4] + "..."
-
-
-def _duration(seconds: float | None) -> str:
-    """Write a duration as people say it."""
-    if seconds is None:
-        return "-"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE)} s"
-    return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
 
 
 def _wrapped(text: str, indent: str = "  ") -> str:
@@ -104,4 +102,4 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
     autoescape=False,  # noqa: S701 - plain text
 )
-_ENVIRONMENT.filters.update(duration=_duration, wrapped=_wrapped)
+_ENVIRONMENT.filters.update(duration=duration, wrapped=_wrapped)

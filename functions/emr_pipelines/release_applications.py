@@ -10,7 +10,7 @@ from emr_pipelines.gateways.cloudformation import CloudFormation
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.step_functions import StepFunctions
-from emr_pipelines.inventory import execution_arn
+from emr_pipelines.run import execution_arn
 from emr_pipelines.stack import STACK_TAG
 
 _SECONDS_BETWEEN_LOOKS = 2.0

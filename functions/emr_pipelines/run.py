@@ -179,3 +179,8 @@ class Job:
         if not self.states or not self.ended_at:
             return None
         return seconds_between(self.states[0]["at"], self.ended_at)
+
+
+def execution_arn(state_machine_arn: str, run_id: str) -> str:
+    """Return the ARN of the execution that is a run."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"

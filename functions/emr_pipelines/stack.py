@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-STACK_TAG, RUN_TAG, JOB_TAG = "emr-pipelines:stack", "emr-pipelines:run", "emr-pipelines:job"
+STACK_TAG, RUN_TAG = "emr-pipelines:stack", "emr-pipelines:run"
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
-from emr_pipelines.inventory import execution_arn, take_inventory
+from emr_pipelines.inventory import take_inventory
 from emr_pipelines.leftovers import Kind, Leftover, find_closed_runs, find_leftovers
-from emr_pipelines.run import FAILED, Run
+from emr_pipelines.run import FAILED, Run, execution_arn
 from emr_pipelines.run_slot import grant_slots
 
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
-_EVENT = "<aws.events.event.json>"
+EVENT_PLACEHOLDER = "<aws.events.event.json>"
 
 
 def entry_digest(*parts: object) -> str:
@@ -42,7 +42,7 @@ def schedule_input(pipeline: str, index: int, schedule: dict[str, Any]) -> str:
 
 def event_template(pipeline: str, parameters: dict[str, Any]) -> str:
     """Return the InputTemplate of a rule's target, into which EventBridge writes the whole event."""
-    return f'{{"pipeline": {_literal(pipeline)}, "event": {_EVENT}, "parameters": {_literal(parameters)}}}'
+    return f'{{"pipeline": {_literal(pipeline)}, "event": {EVENT_PLACEHOLDER}, "parameters": {_literal(parameters)}}}'
 
 
 def _literal(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from emr_pipelines.definition import nearest_line
 from emr_pipelines.errors import Problem
 
 LONGEST_TEXT = 500_000
@@ -47,9 +48,7 @@ class YamlDocument:
 
     def line_of(self, path: str) -> int | None:
         """Return the line of a path, or of the nearest thing around it that is in the text."""
-        while path and path not in self.lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.lines.get(path)
+        return nearest_line(self.lines, path)
 
 
 def parse_yaml(text: str) -> YamlDocument:

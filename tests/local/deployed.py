@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.local.conftest import LocalAwsUnderTest, eventually
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240.0
+EMR_RULE = "HandleStateChangeFunctionStateChange"
 
 PIPELINE = """\
 name: {name}
@@ -73,6 +76,37 @@ class DeployedStack:
         key = f"landing/{pipeline}/{uuid4().hex[:8]}/{name}"
         self.put(key, body)
         return eventually(lambda: self.execution_for(key))
+
+    def start(self, pipeline: str, application: dict[str, Any], jobs: list[dict[str, Any]], **fields: Any) -> str:
+        """Start a run of a pipeline that is registered nowhere; returns the ARN of its execution."""
+        definition = {"name": pipeline, "application": application, "jobs": jobs, **fields}
+        started = self.aws.client("stepfunctions").start_execution(
+            stateMachineArn=self.stack.pipeline_state_machine_arn,
+            name=f"{pipeline}-{uuid4().hex[:8]}",
+            input=json.dumps({"definition": definition}),
+        )
+        arn: str = started["executionArn"]
+        return arn
+
+    def physical_name(self, logical_id: str) -> str:
+        """What a resource of the template is called (for a queue, its URL)."""
+        cloudformation = self.aws.client("cloudformation")
+        found = cloudformation.describe_stack_resource(StackName=self.stack.name, LogicalResourceId=logical_id)
+        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return name
+
+    @contextmanager
+    def lost(self, *rules: str) -> Iterator[None]:
+        """Let the events that some rules of the template would match be lost."""
+        events = self.aws.client("events")
+        names = [self.physical_name(rule) for rule in rules]
+        for name in names:
+            events.disable_rule(Name=name)
+        try:
+            yield
+        finally:
+            for name in names:
+                events.enable_rule(Name=name)
 
     def execution_for(self, key: str) -> str | None:
         """Return the ARN of the execution that an upload of `key` has started."""

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from emr_pipelines.run import execution_arn
 
-from emrp.find_runs import execution_arn
 from tests.local.conftest import eventually
 from tests.local.deployed import RUN_SECONDS, DeployedStack
 
@@ -146,7 +146,7 @@ def test_run_is_listed_shown_and_repaired_when_its_middle_job_fails(
 def test_nothing_runs_any_more_when_a_run_was_cancelled(stack: DeployedStack, emrp: Emrp, pipeline: str) -> None:
     stack.put(f"jobs/{pipeline}-fine.py", ENDLESS)
     run_id = emrp("run", pipeline, "--no-follow", "--json").document()["runId"]
-    arn = execution_arn(stack.stack, run_id)
+    arn = execution_arn(stack.stack.pipeline_state_machine_arn, run_id)
     eventually(lambda: "for ever" in emrp("logs", run_id, "first", "--stdout").printed, RUN_SECONDS)
 
     following = emrp.started("logs", run_id, "first", "--follow", "--stdout")

@@ -32,7 +32,7 @@ def statements_changed(
 ) -> Iterator[None]:
     """Change every statement of a role's policies, named as in the template, for a while."""
     iam = stack.aws.client("iam")
-    name = physical_name(stack, role)
+    name = stack.physical_name(role)
     policies = {
         policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
@@ -47,14 +47,6 @@ def statements_changed(
         yield
     finally:
         put_policies(iam, name, policies)
-
-
-def physical_name(stack: DeployedStack, logical_id: str) -> str:
-    """What a resource of the template is called (for a queue, its URL)."""
-    cloudformation = stack.aws.client("cloudformation")
-    found = cloudformation.describe_stack_resource(StackName=stack.stack.name, LogicalResourceId=logical_id)
-    name: str = found["StackResourceDetail"]["PhysicalResourceId"]
-    return name
 
 
 def put_policies(iam: Any, role: str, policies: dict[str, Any]) -> None:
@@ -138,7 +130,7 @@ def refusal(action: str) -> AbstractContextManager[object]:
 
 def client_as(stack: DeployedStack, role: str, service: str) -> Any:
     """A client with the permissions of a role of the stack."""
-    name = physical_name(stack, role)
+    name = stack.physical_name(role)
     assumed = stack.aws.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{name}", RoleSessionName="test"
     )["Credentials"]
@@ -151,7 +143,7 @@ def client_as(stack: DeployedStack, role: str, service: str) -> Any:
 def test_upload_starts_nothing_when_the_queue_does_not_let_the_rule_in(stack: DeployedStack) -> None:
     pipeline = stack.add_pipeline(FINE)
     sqs = stack.aws.client("sqs")
-    queue = physical_name(stack, "TriggerQueue")
+    queue = stack.physical_name("TriggerQueue")
     policy = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
     stack.put(f"landing/{pipeline}/lost.csv", "x")

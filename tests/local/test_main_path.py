@@ -3,15 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from emrp.sample_data import write_salaries
 from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import RUN_SECONDS, DeployedStack, deploy
+from tests.local.deployed import EMR_RULE, RUN_SECONDS, DeployedStack, deploy
 
 pytestmark = pytest.mark.spark
 
@@ -35,25 +33,6 @@ def local_aws(enforcing_aws: LocalAwsUnderTest) -> LocalAwsUnderTest:
 @pytest.fixture
 def stack(enforced_stack: DeployedStack) -> DeployedStack:
     return enforced_stack
-
-
-@contextmanager
-def emr_events_lost(stack: DeployedStack) -> Iterator[None]:
-    """Let no event of EMR reach the stack."""
-    events = stack.aws.client("events")
-    names = [
-        rule["Name"]
-        for rule in events.list_rules()["Rules"]
-        if rule["Name"].startswith(f"{stack.stack.name}-HandleStateChange")
-    ]
-    assert names
-    for name in names:
-        events.disable_rule(Name=name)
-    try:
-        yield
-    finally:
-        for name in names:
-            events.enable_rule(Name=name)
 
 
 def test_upload_becomes_result_and_email(stack: DeployedStack, tmp_path: Path) -> None:
@@ -186,7 +165,7 @@ def test_transient_application_is_deleted_when_its_run_has_ended(stack: Deployed
 
 def test_check_status_ends_the_job_when_every_event_is_lost(local_aws: LocalAwsUnderTest) -> None:
     stack = deploy(local_aws, "emr-pipelines-quick", HeartbeatSeconds="2", RunningHeartbeatSeconds="2")
-    with emr_events_lost(stack):
+    with stack.lost(EMR_RULE):
         execution = stack.upload(stack.add_pipeline(FINE))
         assert stack.ended(execution) == "SUCCEEDED"
 

@@ -1,6 +1,5 @@
 """Random pipelines on the whole local stack end as the simulation's do: each job as its upstream jobs let it."""
 
-import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -62,18 +61,7 @@ def expected_states(jobs: list[dict[str, Any]]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def executions(stack: DeployedStack) -> dict[int, str]:
     """A run for each seed, all at the same time."""
-
-    def start(seed: int) -> str:
-        definition = {"name": f"random-{seed}", "application": APPLICATION, "jobs": random_jobs(seed)}
-        started = stack.aws.client("stepfunctions").start_execution(
-            stateMachineArn=stack.stack.pipeline_state_machine_arn,
-            name=f"random-{seed}",
-            input=json.dumps({"definition": definition}),
-        )
-        arn: str = started["executionArn"]
-        return arn
-
-    return {seed: start(seed) for seed in SEEDS}
+    return {seed: stack.start(f"random-{seed}", APPLICATION, random_jobs(seed)) for seed in SEEDS}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -53,14 +52,7 @@ def start(stack: DeployedStack, pipeline: str, jobs: list[dict[str, Any]], **fie
         "type": "SPARK",
         "maximumCapacity": {"cpu": "12 vCPU", "memory": "48 GB"},
     }
-    definition = {"name": pipeline, "application": application, "jobs": jobs, **fields}
-    started = stack.aws.client("stepfunctions").start_execution(
-        stateMachineArn=stack.stack.pipeline_state_machine_arn,
-        name=f"{pipeline}-{uuid4().hex[:8]}",
-        input=json.dumps({"definition": definition}),
-    )
-    arn: str = started["executionArn"]
-    return arn
+    return stack.start(pipeline, application, jobs, **fields)
 
 
 def stop(stack: DeployedStack, execution_arn: str) -> None:

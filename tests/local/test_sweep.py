@@ -4,18 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from uuid import uuid4
 
 import pytest
 
 from emrp.local import lifecycle
 from tests.local.conftest import LocalAwsUnderTest, eventually
-from tests.local.deployed import ROOT, DeployedStack, deploy
-from tests.local.test_least_privilege import physical_name
+from tests.local.deployed import EMR_RULE, ROOT, DeployedStack, deploy
 
 SECONDS = 150.0
-EMR_RULE, END_RULE = "HandleStateChangeFunctionStateChange", "ExecutionEndedRule"
+END_RULE = "ExecutionEndedRule"
 FINAL = {"SUCCESS", "FAILED", "CANCELLED"}
 
 
@@ -33,35 +30,11 @@ def stack(aws: LocalAwsUnderTest) -> DeployedStack:
     return deploy(aws, "sweep")
 
 
-@contextmanager
-def lost(stack: DeployedStack, *rules: str) -> Iterator[None]:
-    """Let the events that some rules of the template would match be lost."""
-    events = stack.aws.client("events")
-    names = [physical_name(stack, rule) for rule in rules]
-    for name in names:
-        events.disable_rule(Name=name)
-    try:
-        yield
-    finally:
-        for name in names:
-            events.enable_rule(Name=name)
-
-
 def start(stack: DeployedStack, seconds: int, lifecycle: str = "transient") -> str:
     """Start a run whose one job takes so many seconds; returns the ARN of its execution."""
     driver = {"entryPoint": "s3://{{ stack.bucket }}/jobs/x.py", "entryPointArguments": [f"seconds={seconds}"]}
-    definition = {
-        "name": "swept",
-        "application": {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": lifecycle},
-        "jobs": [{"name": "only", "jobDriver": {"sparkSubmit": driver}}],
-    }
-    started = stack.aws.client("stepfunctions").start_execution(
-        stateMachineArn=stack.stack.pipeline_state_machine_arn,
-        name=f"swept-{uuid4().hex[:8]}",
-        input=json.dumps({"definition": definition}),
-    )
-    arn: str = started["executionArn"]
-    return arn
+    application = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": lifecycle}
+    return stack.start("swept", application, [{"name": "only", "jobDriver": {"sparkSubmit": driver}}])
 
 
 def submitted(stack: DeployedStack, execution: str) -> str:
@@ -108,7 +81,7 @@ def mails(stack: DeployedStack, text: str) -> list[dict[str, str]]:
 def test_everything_ends_with_the_truth_when_all_events_are_lost_and_the_execution_is_killed(
     stack: DeployedStack,
 ) -> None:
-    with lost(stack, EMR_RULE, END_RULE):
+    with stack.lost(EMR_RULE, END_RULE):
         # The application's events are lost too, so the run waits for its application until it is killed.
         execution = start(stack, seconds=600)
         eventually(lambda: "STARTED" in applications(stack), SECONDS, every=0.5)
@@ -133,7 +106,7 @@ def test_job_run_is_cancelled_and_its_end_recorded_when_the_run_was_killed_and_n
     submitted(stack, execution)
     eventually(lambda: job_run_state(stack, execution) == "RUNNING", SECONDS, every=0.5)
 
-    with lost(stack, EMR_RULE, END_RULE):
+    with stack.lost(EMR_RULE, END_RULE):
         stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
         eventually(lambda: nothing_left(stack), SECONDS, every=0.5)
 
@@ -145,7 +118,7 @@ def test_job_run_is_cancelled_and_its_end_recorded_when_the_run_was_killed_and_n
 def test_run_goes_on_when_a_sweep_sees_the_end_that_nobody_told(stack: DeployedStack) -> None:
     execution = start(stack, seconds=3)
     submitted(stack, execution)
-    with lost(stack, EMR_RULE):
+    with stack.lost(EMR_RULE):
         eventually(lambda: job_run_state(stack, execution) == "SUCCESS", SECONDS, every=0.5)
         found = sweep(stack)
 

@@ -5,15 +5,14 @@ from typing import Any
 
 import boto3
 import pytest
+from emr_pipelines.clock import duration
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.run import Job, Run
+from emr_pipelines.run import Job, Run, execution_arn
 from rich.console import Console
 
 from emrp.errors import UsageError
-from emrp.find_runs import execution_arn
 from emrp.follow import FEW_JOBS, Picture, RunFollower, job_step, recorded_step
 from emrp.history import Step
-from emrp.phrases import duration
 from emrp.progress import RunProgress, Stages
 from tests.unit.conftest import deployed_stack
 
@@ -140,7 +139,9 @@ def test_following_refuses_when_there_is_no_such_run(record: RunRecord, states: 
 
 
 def test_execution_arn_is_the_run_when_the_state_machine_is_known() -> None:
-    assert execution_arn(STACK, "run") == ("arn:aws:states:us-east-1:123456789012:execution:emr-pipelines-pipeline:run")
+    assert execution_arn(STACK.pipeline_state_machine_arn, "run") == (
+        "arn:aws:states:us-east-1:123456789012:execution:emr-pipelines-pipeline:run"
+    )
 
 
 def picture(*steps: Step, status: str = "RUNNING") -> Picture:

@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from emrp.local.patches.anchors import AnchorError, edit, replace, require_names, source_digest
+from emrp.local.patches.anchors import AnchorError, edit, replace, replace_store, require_names, source_digest
 
 
 def _greet(name: str) -> str:
@@ -71,3 +71,17 @@ def test_require_names_refuses_when_a_module_that_is_not_imported_lacks_one() ->
     require_names("services/cloudformation/provisioners.py", "_RESOURCE_HANDLERS")
     with pytest.raises(AnchorError, match="_NO_SUCH_NAME is not the one that was patched"):
         require_names("services/cloudformation/provisioners.py", "_NO_SUCH_NAME")
+
+
+@pytest.mark.parametrize("found", [None, [], {"already": "something"}])
+def test_replace_store_refuses_when_there_is_no_empty_store_of_its_kind(module: ModuleType, found: object) -> None:
+    module.__dict__["store"] = found
+    with pytest.raises(AnchorError, match=r"vendored\.store"):
+        replace_store(module, "store", {})
+
+
+def test_replace_store_puts_the_new_one_there_when_the_old_is_empty(module: ModuleType) -> None:
+    new: dict[str, str] = {}
+    module.__dict__["store"] = {}
+    replace_store(module, "store", new)
+    assert module.store is new

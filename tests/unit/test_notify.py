@@ -93,8 +93,35 @@ def test_run_ended_says_which_job_failed_why_and_where_the_log_is() -> None:
     assert "ValueError: salary is not a number" in " ".join(body.split())
     assert "s3://bucket/logs/applications/app1/jobs/run1/SPARK_DRIVER/" in body
     assert "process                  FAILED         50.0 s" in body
-    assert "Duration   1 min 5 s" in body
+    assert "Duration   1 min 06 s" in body
     assert "Result" not in body
+
+
+def test_run_ended_calls_only_the_job_that_failed_a_failure_when_others_were_skipped() -> None:
+    skipped = replace(JOB, name="report", state="SKIPPED", state_details="Not every upstream job succeeded.")
+
+    body = run_ended(RUN, [JOB, skipped]).body
+
+    assert "Why process failed" in body
+    assert "Why report" not in body
+    assert "report                   SKIPPED" in body
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("SUCCEEDED", "succeeded"), ("FAILED", "failed"), ("CANCELLED", "was cancelled"), ("TIMED_OUT", "timed out"),
+        ("SKIPPED", "was skipped"),
+    ],
+)  # fmt: skip
+def test_subject_says_how_the_run_ended_when_it_ends_in_any_way(state: str, words: str) -> None:
+    run = replace(RUN, state=state, cause="Its pipeline allows 1 run at a time.")
+    skipped = replace(JOB, state="SKIPPED", state_details="The run was skipped.")
+
+    told = run_ended(run, [skipped])
+
+    assert told.subject == f"salaries {words}: Its pipeline allows 1 run at a time."
+    assert "failed" not in told.body.replace("JobFailedError", "")
 
 
 def test_notify_says_what_is_wrong_once_when_a_pipeline_file_is_rejected(invoke: Invoke, topic: FakeTopic) -> None:

@@ -16,7 +16,7 @@ from emrp.local.durability.recorder import Recorder
 from emrp.local.emr_serverless.application import Application
 from emrp.local.emr_serverless.job_run import JobRun
 from emrp.local.emr_serverless.lifecycle import application_state, job_run_state
-from emrp.local.patches.anchors import replace
+from emrp.local.patches.anchors import replace, replace_store
 
 Json = dict[str, Any]
 Scoped = tuple[str, str, Any]
@@ -82,9 +82,10 @@ def _install_in_sqs(recorder: Recorder) -> None:
         changes: Callable[[], Iterable[Change]] = partial(_part, "sqs", "queues", scoped, message, value)
         recorder.note_part(("sqs", scoped, message), changes)
 
-    sqs._queues = WatchedStore(
+    queues = WatchedStore(
         lambda _scoped: recorder.note("sqs"), lambda scoped, queue: _Queue(queue, partial(noted, scoped))
     )
+    replace_store(sqs, "_queues", queues)
 
 
 Noted = Callable[[str, object], None]
@@ -205,7 +206,7 @@ def _install_in_stepfunctions(recorder: Recorder) -> None:
         note(execution)  # it has its status, and nobody knows yet
         emit_event(execution)
 
-    stepfunctions._executions = WatchedStore(noted)
+    replace_store(stepfunctions, "_executions", WatchedStore(noted))
     stepfunctions._add_event = add_event_and_note
     stepfunctions._emit_execution_status_event = note_and_emit_event
 

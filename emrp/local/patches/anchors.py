@@ -52,6 +52,14 @@ def edit(module: ModuleType, name: str, *changes: tuple[str, str], **helpers: ob
     setattr(owner, attribute, namespace[function.__name__])
 
 
+def replace_store(module: ModuleType, name: str, store: MutableMapping[Any, Any]) -> None:
+    """Put a store in the place of one of the same kind, in which nothing is yet."""
+    found = getattr(module, name, None)
+    if found is None or not isinstance(store, type(found)) or found:
+        raise AnchorError(_complaint(f"{module.__name__}.{name}", f"it is {found!r}, no empty store"))
+    setattr(module, name, store)
+
+
 def require_names(path: str, *names: str) -> None:
     """Check that a module of ministack, which is too slow to import at the start, assigns to these names.
 

@@ -16,6 +16,9 @@ CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard",
 # For what nobody waits for and nobody would retry: slows down by itself when AWS throttles.
 PATIENT = Config(connect_timeout=5, read_timeout=20, retries={"mode": "adaptive", "total_max_attempts": 10})
 
+# Of what EventBridge and its scheduler cannot deliver to the trigger queue; then it is a dead letter.
+TARGET_RETRY_POLICY = {"MaximumEventAgeInSeconds": 21_600, "MaximumRetryAttempts": 20}
+
 _TRANSIENT_CODES = frozenset(
     {
         "InternalServerException",

@@ -9,11 +9,10 @@ import json
 from typing import Any
 
 from emr_pipelines.errors import RequestRefusedError
-from emr_pipelines.gateways.aws import client, translated_errors
+from emr_pipelines.gateways.aws import TARGET_RETRY_POLICY, client, translated_errors
 from emr_pipelines.trigger_messages import entry_digest, event_template
 
 _TARGET_ID = "trigger-queue"
-_RETRY_POLICY = {"MaximumEventAgeInSeconds": 21_600, "MaximumRetryAttempts": 20}
 _NAME_LIMIT = 64
 _DIGEST_CHARACTERS = 10
 # The parts that every event has; TestEventPattern wants them, though only the pattern is looked at here.
@@ -40,7 +39,7 @@ class EventRules:
         self._target = {
             "Id": _TARGET_ID,
             "Arn": queue_arn,
-            "RetryPolicy": _RETRY_POLICY,
+            "RetryPolicy": TARGET_RETRY_POLICY,
             "DeadLetterConfig": {"Arn": dead_letter_queue_arn},
         }
 

@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from emr_pipelines import schedule_expression
-from emr_pipelines.gateways.aws import client, translated_errors
+from emr_pipelines.gateways.aws import TARGET_RETRY_POLICY, client, translated_errors
 from emr_pipelines.trigger_messages import schedule_digest, schedule_input
-
-_RETRY_POLICY = {"MaximumEventAgeInSeconds": 21_600, "MaximumRetryAttempts": 20}
 
 
 class Schedules:
@@ -23,7 +21,7 @@ class Schedules:
         self._target = {
             "Arn": queue_arn,
             "RoleArn": role_arn,
-            "RetryPolicy": _RETRY_POLICY,
+            "RetryPolicy": TARGET_RETRY_POLICY,
             "DeadLetterConfig": {"Arn": dead_letter_queue_arn},
         }
 
