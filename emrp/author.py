@@ -16,6 +16,7 @@ from emr_pipelines.pipeline_schema import pipeline_schema
 from emr_pipelines.plan import plan
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
+from emr_pipelines.state_transitions import planned_transitions
 from emr_pipelines.triggers import Upload
 from rich.console import Console
 from rich.json import JSON
@@ -27,7 +28,6 @@ from emrp.glyphs import glyphs
 from emrp.job_tree import rows
 from emrp.phrases import value
 from emrp.pipelines import PipelineFile, find_files
-from emrp.state_transitions import state_transitions
 
 VALIDATE_EXAMPLES = "Examples: emrp validate pipelines/; emrp validate pipelines/salaries.yaml --json"
 PLAN_EXAMPLES = (
@@ -153,7 +153,7 @@ def _document(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
         "lifecycle": run.lifecycle,
         "application": run.application or {"applicationId": run.application_id},
         "jobs": [{name: job[name] for name in shown} for job in fields],
-        "stateTransitions": state_transitions(jobs),
+        "stateTransitions": planned_transitions(jobs),
     }
 
 
@@ -174,7 +174,7 @@ def _show(console: Console, run: Run, jobs: Sequence[Job]) -> None:
         if job.request and more >= 0:  # the first iteration of a loop shows what the others are like
             like_it = f" ({more} more like it, which --json shows)" if more else ""
             _show_request(console, f"{job.name}: StartJobRun{like_it}", job.request, job.deferred)
-    cost = f"{state_transitions(jobs)} state transitions"
+    cost = f"{planned_transitions(jobs)} state transitions"
     console.print(
         f"\n{cost}, and one more for each job that runs longer than the heartbeat.", markup=False, soft_wrap=True
     )

@@ -8,13 +8,12 @@ from emr_pipelines.definition import Definition
 from emr_pipelines.errors import InvalidRunInputError, PipelineNotFoundError, RepairRefusedError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.job_groups import groups
 from emr_pipelines.job_state import JobState
 from emr_pipelines.plan import plan
 from emr_pipelines.repair import continued, same_plan, take_over
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
-
-_GROUP = 40  # iterations of an inline Map that run at the same time
 
 
 def plan_run(
@@ -91,11 +90,3 @@ def _plan_repair(
     if repaired_by != run.run_id:
         raise RepairRefusedError(f"Run {old.run_id} has been repaired by {repaired_by}: repair that one.")
     return planned, jobs
-
-
-def groups(names: list[str]) -> list[list[str]]:
-    """Return as many groups as one Map can run, each with as few jobs as possible."""
-    if len(names) <= _GROUP:
-        return [[name] for name in names]
-    size = max(_GROUP, -(-len(names) // _GROUP))
-    return [names[start : start + size] for start in range(0, len(names), size)]

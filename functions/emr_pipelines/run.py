@@ -27,7 +27,7 @@ class Run:
     A run whose pipeline file was refused has no application, no output and no jobs. `settled` says that its end
     has been published. `origin` is the run that templates see as `run.id`: the run itself, or for a repair the first
     run of the chain, so that everything stays where the earlier jobs have left it. `deadline` is when the run times
-    out. `stopping` says why its jobs are being cancelled before its end.
+    out. `stopping` says why its jobs are being cancelled before its end. `prices` are those of the day it was launched.
     """
 
     run_id: str
@@ -49,6 +49,7 @@ class Run:
     deadline: str | None = None
     fail_fast: bool = False
     concurrency: dict[str, Any] = field(default_factory=dict)
+    prices: dict[str, Any] = field(default_factory=dict)
     stopping: str | None = None
     notify_on: list[str] = field(default_factory=lambda: [FAILED, CANCELLED, TIMED_OUT, SUCCEEDED])
     ended_at: str | None = None

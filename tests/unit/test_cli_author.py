@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from emr_pipelines.pipeline_schema import pipeline_schema
+from emr_pipelines.state_transitions import planned_transitions
 from emr_pipelines.yaml_document import parse_yaml
 
-from emrp.state_transitions import state_transitions
 from tests.unit.conftest import ROOT, Command
 from tests.unit.pipeline_files import MINIMAL, arguments, file_of, job, planned
 from tests.unit.test_pipeline import EVERYTHING
@@ -221,4 +221,4 @@ def test_schema_refuses_a_file_when_a_field_is_wrong(old: str, new: str) -> None
 def test_transitions_grow_with_jobs_and_groups_when_jobs_are_independent(jobs: int, expected: int) -> None:
     text = file_of(*(job(f"j{index}") for index in range(jobs)))
 
-    assert state_transitions(planned(text)[1]) == expected
+    assert planned_transitions(planned(text)[1]) == expected

@@ -17,7 +17,7 @@ overtakes it would be lost.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ _Record = TypeVar("_Record", Run, Job)
 
 # JSON documents are stored as text: DynamoDB has no floats, and nobody queries inside them.
 _DOCUMENTS = frozenset(
-    {"application", "attempt_history", "concurrency", "item", "parameters", "request", "resources", "trigger"}
+    {"application", "attempt_history", "concurrency", "item", "parameters", "prices", "request", "resources", "trigger"}
 )
 # What planning adds to a run that `create_run` has stored.
 _PLANNED = (
@@ -109,6 +109,10 @@ class RunRecord:
     def set_application_id(self, run_id: str, application_id: str) -> None:
         """Record on which application a run executes."""
         self._table.update(_run_key(run_id), {"application_id": application_id})
+
+    def set_prices(self, run_id: str, prices: Mapping[str, Any]) -> None:
+        """Record the prices with which the cost of a run is reckoned."""
+        self._table.update(_run_key(run_id), _stored({"prices": prices}))
 
     def end_run(self, run_id: str, state: str, error: str | None, cause: str | None) -> Run:
         """Give a run its final state, unless it already has one; return the run as it now is."""
