@@ -96,8 +96,8 @@ def all_states(definition: Properties) -> dict[str, Properties]:
 
 
 def example_events() -> list[Path]:
-    """Return every file in events/."""
-    return sorted((ROOT / "events").iterdir())
+    """Return every example in events/."""
+    return sorted((ROOT / "events").glob("*.json"))
 
 
 def example_event(name: str) -> Properties:

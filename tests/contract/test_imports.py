@@ -99,7 +99,11 @@ def test_requirements_are_exact_and_those_that_are_tested_when_packaged() -> Non
 
 
 def test_requirements_are_all_imported_when_packaged() -> None:
-    modules = {"aws-lambda-powertools": "aws_lambda_powertools", "pyyaml": "yaml"}
+    modules = {
+        "aws-lambda-powertools": "aws_lambda_powertools",
+        "pyyaml": "yaml",
+        "typing-extensions": "typing_extensions",
+    }
     imported = {package for path in SOURCES for package in packages(path)}
 
     read_by_zoneinfo = {"tzdata"}
