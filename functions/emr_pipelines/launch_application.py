@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from emr_pipelines.cost import DEFAULT_ARCHITECTURE, find_prices, recorded, region_of
 from emr_pipelines.errors import (
     ApplicationUnavailableError,
     RequestRefusedError,
@@ -21,11 +22,12 @@ _GONE = "TERMINATED"
 
 def launch_application(
     run_id: str, task_token: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, slots: RunSlots, own_prices: str = "",
 ) -> None:  # fmt: skip
     """Make sure that the run has an application and that it starts; the token is answered once it is STARTED.
 
     A run that its pipeline's concurrency does not let in is answered with RunQueuedError or RunSkippedError.
+    `own_prices` are those of the stack, if it has some.
 
     Raises ApplicationUnavailableError when it never will be, and TransientError while job runs of an older
     configuration keep it from being updated. Idempotent: it looks at what is there and does what is missing.
@@ -42,6 +44,7 @@ def launch_application(
     record.wait_for_application(application_id, run_id, task_token)
     # Looking after the token is in place: an event that came before it has changed what is seen now.
     application = emr.get_application(application_id)
+    _note_prices(run, application, own_prices, record)
     advance_application(run_id, application, task_token, record=record, emr=emr, step_functions=step_functions)
 
 
@@ -75,6 +78,16 @@ def advance_application(
         emr.start_application(application_id)
         return True
     return False
+
+
+def _note_prices(run: Run, application: ObservedApplication, own_prices: str, record: RunRecord) -> None:
+    """Record what EMR takes for the run. An existing application has the architecture that somebody else gave it."""
+    architecture = run.application.get("architecture", DEFAULT_ARCHITECTURE)
+    if run.lifecycle == "existing":
+        architecture = application.architecture
+    prices = find_prices(region_of(run), architecture, own_prices)
+    if prices and not run.prices:
+        record.set_prices(run.run_id, recorded(prices))
 
 
 def _ensure_application(run: Run, record: RunRecord, emr: EmrServerless) -> str:

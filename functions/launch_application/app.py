@@ -23,5 +23,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Launch the application for `{"runId", "taskToken"}`."""
     logger.append_keys(run=event["runId"])
     launch_application(
-        event["runId"], event["taskToken"], record=record, emr=emr, step_functions=step_functions, slots=slots
+        event["runId"],
+        event["taskToken"],
+        record=record,
+        emr=emr,
+        step_functions=step_functions,
+        slots=slots,
+        own_prices=os.environ["EMR_SERVERLESS_PRICES"],
     )

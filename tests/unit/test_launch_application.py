@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from emr_pipelines.cost import find_prices, prices_of_run
 from emr_pipelines.errors import ApplicationUnavailableError, RequestRefusedError, TransientError
 from emr_pipelines.gateways.run_record import RunRecord
 
@@ -191,3 +192,54 @@ def test_handle_state_change_ignores_an_application_when_nobody_waits_for_it(
 
     assert emr.requests == []
     assert step_functions.answers == []
+
+
+@pytest.mark.usefixtures("planned")
+class TestPrices:
+    """What a run costs is reckoned with the prices of the day it was launched."""
+
+    @pytest.mark.parametrize(
+        ("lifecycle", "application", "architecture"),
+        [
+            ("shared", {}, "X86_64"),
+            ("transient", {"architecture": "ARM64"}, "ARM64"),
+        ],
+    )
+    def test_prices_are_recorded_when_the_application_is_launched(
+        self, lifecycle: str, application: dict[str, Any], architecture: str, invoke: Invoke, record: RunRecord
+    ) -> None:
+        configure(record, lifecycle, **application)
+
+        invoke("launch_application", "run")
+
+        run = record.get_run(RUN_ID)
+        assert run is not None
+        assert prices_of_run(run) == find_prices("us-east-1", architecture)
+
+    def test_prices_are_those_of_the_real_application_when_it_exists_already(
+        self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = record.get_run(RUN_ID)
+        assert run is not None
+        record.save_plan(replace(run, lifecycle="existing", application_id="theirs", application={}), [])
+        emr.applications["theirs"] = "STARTED"
+        theirs = replace(emr.get_application("theirs"), architecture="ARM64")
+        monkeypatch.setattr(emr, "get_application", lambda _: theirs)
+
+        invoke("launch_application", "run")
+
+        launched = record.get_run(RUN_ID)
+        assert launched is not None
+        assert prices_of_run(launched) == find_prices("us-east-1", "ARM64")
+
+    def test_prices_are_those_of_the_stack_when_it_has_its_own(
+        self, invoke: Invoke, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = "X86_64=0.05/0.006/0.0001"
+        monkeypatch.setenv("EMR_SERVERLESS_PRICES", own)
+
+        invoke("launch_application", "run")
+
+        run = record.get_run(RUN_ID)
+        assert run is not None
+        assert prices_of_run(run) == find_prices("us-east-1", "X86_64", own)

@@ -19,6 +19,7 @@ class ObservedApplication:
     details: str
     tags: dict[str, str] = field(default_factory=dict)
     created_at: str = ""
+    architecture: str = "X86_64"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class EmrServerless:
             application.get("stateDetails", ""),
             application.get("tags", {}),
             iso_time(application["createdAt"]),
+            application.get("architecture", "X86_64"),
         )
 
     def list_applications(self) -> list[str]:
