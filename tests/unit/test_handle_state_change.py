@@ -161,7 +161,7 @@ observations = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(early=observations, end=st.sampled_from(["SUCCESS", "FAILED", "CANCELLED"]), late=observations)
 def test_job_keeps_its_end_when_observations_come_in_any_order(
     record: RunRecord, early: list[tuple[str, int]], end: str, late: list[tuple[str, int]]

@@ -11,7 +11,7 @@ from emr_pipelines.pipeline import check_definition, check_pipeline
 from emr_pipelines.plan import plan
 from emr_pipelines.run import Run
 from emr_pipelines.yaml_document import parse_yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.pipeline_files import STACK
@@ -54,7 +54,7 @@ PLACES = list(places(DATA))
 
 
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_definition_is_planned_or_refused_when_anything_in_it_is_changed(changes: list[tuple[Any, Any]]) -> None:
     data = copy.deepcopy(DATA)
     for path, value in changes:
@@ -74,7 +74,7 @@ def test_definition_is_planned_or_refused_when_anything_in_it_is_changed(changes
 
 
 @given(text=st.text(alphabet="a:-[]{}\"'&*!|>#%@? \n\t1.,{}", max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_text_is_refused_when_it_is_no_pipeline(text: str) -> None:
     with pytest.raises(InvalidPipelineError):
         check_pipeline("file", None, text)

@@ -225,7 +225,7 @@ def new_world() -> Iterator[World]:
             world.go_on(world.running[0], and_die=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_what_is_live_is_what_the_bucket_holds_when_all_events_are_handled(data: st.DataObject) -> None:
     with new_world() as world:

@@ -9,7 +9,7 @@ from emr_pipelines.gateways.step_functions import ObservedExecution
 from emr_pipelines.inventory import Inventory, OpenJobRun, Slots
 from emr_pipelines.leftovers import Kind, find_closed_runs, find_leftovers
 from emr_pipelines.run import Job, Run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -62,20 +62,17 @@ def inventories(draw: st.DrawFn, fate: str) -> Inventory:
     )
 
 
-@settings(deadline=None)
 @given(inventories("alive"))
 def test_nothing_is_taken_from_a_run_when_it_is_alive(inventory: Inventory) -> None:
     assert {leftover.kind for leftover in find_leftovers(inventory, NOW, GRACE)} <= OF_JOBS
     assert find_closed_runs(inventory) == []
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["alive", "dead", "ended", "unknown"]).flatmap(inventories))
 def test_nothing_is_left_when_everything_is_new(inventory: Inventory) -> None:
     assert find_leftovers(inventory, NOW, timedelta(hours=5)) == []
 
 
-@settings(deadline=None)
 @given(inventories("dead"))
 def test_run_is_ended_before_anything_is_taken_from_it_when_its_execution_has_died(inventory: Inventory) -> None:
     execution = inventory.executions["r"]
@@ -85,7 +82,6 @@ def test_run_is_ended_before_anything_is_taken_from_it_when_its_execution_has_di
     assert [leftover.kind for leftover in find_leftovers(inventory, NOW, GRACE)] == [Kind.RUN_NOT_ENDED] * is_due
 
 
-@settings(deadline=None)
 @given(inventories("ended"))
 def test_everything_that_is_still_there_is_found_when_its_run_has_long_ended(inventory: Inventory) -> None:
     found = find_leftovers(inventory, NOW + GRACE, timedelta(seconds=0))
@@ -100,7 +96,6 @@ def test_everything_that_is_still_there_is_found_when_its_run_has_long_ended(inv
     assert bool(find_closed_runs(inventory)) == (inventory.runs["r"].settled and job.settled)
 
 
-@settings(deadline=None)
 @given(inventories("unknown"))
 def test_only_what_is_older_than_an_hour_is_an_orphan_when_nobody_knows_its_run(inventory: Inventory) -> None:
     an_hour_ago = iso_time(NOW - timedelta(hours=1))

@@ -100,7 +100,7 @@ class World:
         )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data(), st.integers(1, 6), st.integers(1, 4), st.integers(0, 4))
 def test_file_gets_into_exactly_one_batch_when_invocations_overlap_and_die(
     data: st.DataObject, files: int, max_files: int, deaths: int
