@@ -1,19 +1,31 @@
 """What is ours in a pipeline file, as pydantic models; what is AWS's in it is left to botocore's service model."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.alias_generators import to_camel
 
+from emr_pipelines.run import NOTIFIED
 from emr_pipelines.schedule_expression import parse
 
 # Uploads below these never start a run, so that what runs write cannot start runs.
 NOT_WATCHED = ("jobs/", "logs/", "output/", "pipelines/")
 _YEAR_MINUTES = 500_000  # a little less than an execution of Step Functions may last
 
+
+def _email_address(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+        raise ValueError("is no e-mail address")
+    return text
+
+
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,47}$")]
 Identifier = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+EmailAddress = Annotated[str, Field(max_length=320), AfterValidator(_email_address)]
+TopicName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,256}$")]
+Occasion = Literal["STARTED", "RETRIED", "OVERDUE", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "SKIPPED"]
 RunIf = Literal["ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED"]
 
 
@@ -176,14 +188,11 @@ class Concurrency(_Model):
 
 
 class Notifications(_Model):
-    """Of which ends of a run people are told."""
+    """What people are told about the runs of the pipeline, and who besides those that hear of all pipelines."""
 
-    on: list[Literal["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "SKIPPED"]] = [
-        "FAILED",
-        "CANCELLED",
-        "TIMED_OUT",
-        "SUCCEEDED",
-    ]
+    on: list[Occasion] = [*cast(tuple[Occasion, ...], NOTIFIED)]
+    email: list[EmailAddress] = Field(default=[], description="Addresses; AWS asks each for a confirmation.")
+    topics: list[TopicName] = Field(default=[], description="Names of SNS topics, all like <stack>-notify-...")
 
 
 class Pipeline(_Model):
@@ -197,10 +206,19 @@ class Pipeline(_Model):
     concurrency: Concurrency | None = None
     fail_fast: bool = Field(default=False, description="Whether one failed job cancels all others.")
     timeout_minutes: int | None = Field(default=None, ge=1, le=_YEAR_MINUTES, description="When the run is stopped.")
+    expected_minutes: int | None = Field(
+        default=None, ge=1, le=_YEAR_MINUTES, description="After how long people are told that the run still goes on."
+    )
     jobs: list[
         Annotated[Annotated[Job, Tag("(job)")] | Annotated[Group, Tag("(group)")], Discriminator(_kind_of_job)]
     ] = Field(min_length=1)
     notifications: Notifications = Notifications()
+
+    @model_validator(mode="after")
+    def _check_minutes(self) -> Self:
+        if self.expected_minutes and self.timeout_minutes and self.expected_minutes >= self.timeout_minutes:
+            raise ValueError("expectedMinutes must be less than timeoutMinutes, which stops the run")
+        return self
 
 
 def field_names() -> set[str]:

@@ -82,7 +82,9 @@ def _with_settings(run: Run, definition: Definition, stack: Stack, scope: Scope,
         deadline=iso_time(deadline) if deadline else None,
         fail_fast=data["failFast"],
         concurrency=data["concurrency"] or {},
+        expected_minutes=data.get("expectedMinutes"),  # not in a file that an older version has registered
         notify_on=list(data["notifications"]["on"]),
+        notify_topics=list(data["notifications"].get("topics", [])),
     )
 
 

@@ -9,6 +9,10 @@ from emr_pipelines.job_state import UNSUCCESSFUL_STATES, JobState, is_final
 RUNNING, SUCCEEDED, FAILED, CANCELLED, TIMED_OUT = "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"
 SKIPPED = "SKIPPED"  # a run that its pipeline's concurrency policy did not let in
 
+STARTED, RETRIED, OVERDUE = "STARTED", "RETRIED", "OVERDUE"  # no states, but people can be told of them
+# Of what people are told unless the pipeline file says something else.
+NOTIFIED = (FAILED, CANCELLED, TIMED_OUT, SUCCEEDED, RETRIED, OVERDUE)
+
 NOT_SUBMITTED = "NOT_SUBMITTED"
 
 
@@ -28,6 +32,7 @@ class Run:
     has been published. `origin` is the run that templates see as `run.id`: the run itself, or for a repair the first
     run of the chain, so that everything stays where the earlier jobs have left it. `deadline` is when the run times
     out. `stopping` says why its jobs are being cancelled before its end. `prices` are those of the day it was launched.
+    `overdue` says that it has been published that the run takes longer than `expected_minutes`.
     """
 
     run_id: str
@@ -51,7 +56,10 @@ class Run:
     concurrency: dict[str, Any] = field(default_factory=dict)
     prices: dict[str, Any] = field(default_factory=dict)
     stopping: str | None = None
-    notify_on: list[str] = field(default_factory=lambda: [FAILED, CANCELLED, TIMED_OUT, SUCCEEDED])
+    notify_on: list[str] = field(default_factory=lambda: [*NOTIFIED])
+    notify_topics: list[str] = field(default_factory=list)
+    expected_minutes: int | None = None
+    overdue: bool = False
     ended_at: str | None = None
     error: str | None = None
     cause: str | None = None

@@ -80,7 +80,12 @@ def test_check_fills_in_every_default_when_the_file_is_good() -> None:
                 "jobDriver": {"sparkSubmit": {"entryPoint": "s3://b/job.py"}},
             }
         ],
-        "notifications": {"on": ["FAILED", "CANCELLED", "TIMED_OUT", "SUCCEEDED"]},
+        "expectedMinutes": None,
+        "notifications": {
+            "on": ["FAILED", "CANCELLED", "TIMED_OUT", "SUCCEEDED", "RETRIED", "OVERDUE"],
+            "email": [],
+            "topics": [],
+        },
     }
     assert definition.line_of("jobs[0].jobDriver.sparkSubmit.entryPoint") == 5
 

@@ -40,9 +40,11 @@ _PLANNED = (
     "application_id",
     "concurrency",
     "deadline",
+    "expected_minutes",
     "fail_fast",
     "lifecycle",
     "notify_on",
+    "notify_topics",
     "origin",
     "output",
     "parameters",
@@ -129,6 +131,10 @@ class RunRecord:
         condition = Attr("repaired_by").not_exists() | Attr("repaired_by").eq(repair_id)
         repaired_by: str = self._table.update(_run_key(run_id), {"repaired_by": repair_id}, condition)["repaired_by"]
         return repaired_by
+
+    def mark_overdue(self, run_id: str) -> None:
+        """Record that it has been published that a run takes longer than expected."""
+        self._table.update(_run_key(run_id), {"overdue": True})
 
     def settle_run(self, run: Run) -> None:
         """Record that the end of a run has been published."""
@@ -281,7 +287,7 @@ def _from_item(kind: type[_Record], item: dict[str, Any]) -> _Record:
         values["states"] = _timeline(values["states"])
     if "waiting_for" in values:
         values["waiting_for"] = sorted(values["waiting_for"])
-    for name in ("position", "attempts"):
+    for name in ("position", "attempts", "expected_minutes"):
         if name in values:
             values[name] = int(values[name])
     return kind(**values)
