@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 _ROUNDS = 7
 _BAR = 1.5
 _GATEWAYS = {
-    'DomainEvents(os.environ["STACK_NAME"])': "boto3.client('events')",
+    'DomainEvents(os.environ["STACK_NAME"]': "boto3.client('events')",
     "EmrServerless()": "boto3.client('emr-serverless')",
     "NotificationTopic(": "boto3.client('sns')",
     "PipelineBucket(": "boto3.client('s3')",

@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.add_job_run import add_job_run
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.job_outputs import JobOutputs
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -17,7 +18,7 @@ logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"])
+events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 outputs = JobOutputs()
 stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
 

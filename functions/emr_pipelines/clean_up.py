@@ -3,6 +3,7 @@
 import json
 
 from emr_pipelines.clock import now
+from emr_pipelines.cost import prices_of_run
 from emr_pipelines.domain_event import job_run_ended, pipeline_run_ended
 from emr_pipelines.errors import (
     JobFailedError,
@@ -41,7 +42,7 @@ def clean_up(
     jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs]
     for job in jobs:
         if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
-            events.publish(job_run_ended(job))  # nobody else is left who waits for it
+            events.publish(job_run_ended(job, prices_of_run(run)))  # nobody else is left who waits for it
             record.settle_job(job)
     if run.application_id:
         record.stop_waiting(run.application_id, run.run_id)
@@ -53,9 +54,9 @@ def clean_up(
         slots.give_back(run.pipeline, run.run_id)
         grant_slots(run.pipeline, record=record, slots=slots, step_functions=step_functions)
     if not run.settled:
-        events.publish(pipeline_run_ended(run))
+        events.publish(pipeline_run_ended(run, jobs))
         record.settle_run(run)
-    if all(job.ended for job in jobs):
+    if jobs and all(job.ended for job in jobs):  # without jobs, it may be about to be planned: the sweep closes it
         record.close_run(run.run_id)
     return run
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from emr_pipelines.cost import Prices, billed, cost_of_job, run_cost
 from emr_pipelines.definition import Definition
 from emr_pipelines.errors import InvalidPipelineError, InvalidTriggerError
 from emr_pipelines.event_details import (
@@ -81,14 +82,15 @@ class DomainEvent:
     detail: Mapping[str, Any]
 
 
-def job_run_ended(job: Job) -> DomainEvent:
-    """Return the event for a job that has ended."""
+def job_run_ended(job: Job, prices: Prices | None) -> DomainEvent:
+    """Return the event for a job that has ended; `prices` are those of its run."""
     detail: JobRunEnded = {
         "version": _VERSION,
         "id": f"{job.run_id}/{job.name}/{job.state}",
         "pipeline": job.pipeline,
         "run": job.run_id,
         "job": job.name,
+        "definition": job.definition or job.name,
         "state": cast(Literal["SUCCESS", "FAILED", "CANCELLED", "SKIPPED"], str(job.state)),
         "reason": job.state_details,
         "applicationId": job.application_id,
@@ -96,7 +98,8 @@ def job_run_ended(job: Job) -> DomainEvent:
         "attempts": job.attempts,
         "durationSeconds": job.duration_seconds,
         "logUri": job.log_location,
-        "billed": _billed(job),
+        "billed": _billed(job.resources),
+        "costUsd": _rounded(cost_of_job(job, prices)),
     }
     return DomainEvent(JOB_ENDINGS[JobState(job.state)], detail)
 
@@ -146,7 +149,7 @@ def pipeline_run_overdue(run: Run, expected_minutes: int) -> DomainEvent:
     return DomainEvent(PIPELINE_RUN_OVERDUE, detail)
 
 
-def pipeline_run_ended(run: Run) -> DomainEvent:
+def pipeline_run_ended(run: Run, jobs: Sequence[Job]) -> DomainEvent:
     """Return the event for a run that has ended."""
     detail: PipelineRunEnded = {
         "version": _VERSION,
@@ -160,6 +163,8 @@ def pipeline_run_ended(run: Run) -> DomainEvent:
         "chain": chain_to(run),
         "durationSeconds": run.duration_seconds,
         "output": run.output,
+        "billed": _billed(billed(jobs)),
+        "costUsd": _rounded(run_cost(run, jobs).total),
     }
     return DomainEvent(RUN_ENDINGS[run.state], detail)
 
@@ -251,11 +256,15 @@ def _without_event(trigger: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in trigger.items() if name != "event"}
 
 
-def _billed(job: Job) -> Billed | None:
-    if not job.resources:
+def _rounded(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 6)
+
+
+def _billed(resources: Mapping[str, float]) -> Billed | None:
+    if not resources:
         return None
     return {
-        "vCpuHours": job.resources.get("vCPUHour", 0.0),
-        "memoryGbHours": job.resources.get("memoryGBHour", 0.0),
-        "storageGbHours": job.resources.get("storageGBHour", 0.0),
+        "vCpuHours": resources.get("vCPUHour", 0.0),
+        "memoryGbHours": resources.get("memoryGBHour", 0.0),
+        "storageGbHours": resources.get("storageGBHour", 0.0),
     }

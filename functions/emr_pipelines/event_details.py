@@ -41,6 +41,8 @@ class _OfJob(_OfRun):
 class JobRunEnded(_OfJob):
     """A job of a run has ended."""
 
+    definition: str
+    """The job in the pipeline file: all iterations of a loop have the same."""
     state: Literal["SUCCESS", "FAILED", "CANCELLED", "SKIPPED"]
     reason: str | None
     """EMR's reason for the state, or ours."""
@@ -49,6 +51,8 @@ class JobRunEnded(_OfJob):
     logUri: str | None
     """The folder of the driver's logs."""
     billed: Billed | None
+    costUsd: float | None
+    """What EMR Serverless bills at list prices, an estimate; null when prices or billed resources are unknown."""
 
 
 class JobRunRetried(_OfJob):
@@ -95,6 +99,10 @@ class PipelineRunEnded(_OfRun):
     durationSeconds: float | None
     output: str | None
     """Where the results of the run are."""
+    billed: Billed | None
+    """All jobs together; null when none has been billed."""
+    costUsd: float | None
+    """EMR Serverless, Step Functions and Lambda, an estimate; null when a price is unknown or a job still runs."""
 
 
 class TriggerRejected(_Event):

@@ -1,6 +1,7 @@
 """What EMR says about a job run, whoever heard it: recorded, and told to everybody who waits for the job."""
 
 from emr_pipelines.clock import now
+from emr_pipelines.cost import prices_of_run
 from emr_pipelines.domain_event import job_run_ended
 from emr_pipelines.errors import (
     JobCancelledError,
@@ -57,12 +58,14 @@ def settle_job(
     Interrupted half-way it can be repeated. The job itself comes last, and of it the state machine: as long as its
     token is unanswered, its heartbeat leads here again, so none of the others can be forgotten.
     """
+    run = record.get_run(job.run_id)
+    prices = prices_of_run(run) if run else None
     for other in reversed(_ended_with(job, record, emr, step_functions)):
         _answer(other, step_functions)  # first: a repetition finds only those that are not settled
-        events.publish(job_run_ended(other))
+        events.publish(job_run_ended(other, prices))
         record.settle_job(other)
     if not job.settled:
-        events.publish(job_run_ended(job))
+        events.publish(job_run_ended(job, prices))
         record.settle_job(job)
     _answer(job, step_functions)
 

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.aws import PATIENT
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -20,7 +21,7 @@ metrics = Metrics()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless(PATIENT)
 step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"])
+events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 slots = RunSlots(os.environ["RUN_TABLE"])
 
 

@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.wait_for_upstream import wait_for_upstream
@@ -15,7 +16,7 @@ logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
 step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"])
+events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 
 
 @logger.inject_lambda_context

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from emr_pipelines import domain_event
+from emr_pipelines.cost import find_prices
 from emr_pipelines.definition import Definition
 from emr_pipelines.domain_event import DETAILS, JOB_ENDINGS, RUN_ENDINGS, DomainEvent
 from emr_pipelines.errors import InvalidPipelineError, InvalidTriggerError, Problem
@@ -24,7 +25,7 @@ from tests.contract.cloud import example_events
 RUN = Run(
     run_id="salaries-1",
     pipeline="salaries",
-    execution_arn="arn",
+    execution_arn="arn:aws:states:us-east-1:123456789012:execution:emr-pipelines-pipeline:salaries-1",
     started_at="2026-11-20T14:00:00.000000Z",
     trigger={"type": "event", "event": {"source": "x"}, "chain": ["import"]},
 )
@@ -40,17 +41,23 @@ SUBMITTED = replace(
     ended_at="2026-11-20T14:01:00.000000Z",
     state_details="ExitCode: 1.",
 )
+PRICES = find_prices("us-east-1", "X86_64")
 DEFINITION = Definition(name="salaries", file="pipelines/salaries.yaml", version="v1", data={}, lines={})
 PROBLEMS = [Problem("jobs", "is missing", 3), Problem("", "is no mapping")]
 LEFT = Removal(
     Leftover(kind=Kind.JOB_RUN_LEFT, run_id="r", why="it has not ended", job_run_id="00f2"), ValueError("no")
 )
 EVENTS = [
-    *(domain_event.pipeline_run_ended(replace(RUN, state=state)) for state in RUN_ENDINGS),
+    *(domain_event.pipeline_run_ended(replace(RUN, state=state), []) for state in RUN_ENDINGS),
     domain_event.pipeline_run_ended(
-        replace(RUN, state="FAILED", error="E", cause="c", ended_at="2026-11-20T14:01:00Z", output="s3://b/o")
+        replace(RUN, state="FAILED", error="E", cause="c", ended_at="2026-11-20T14:01:00Z", output="s3://b/o"),
+        [SUBMITTED],
     ),
-    *(domain_event.job_run_ended(replace(job, state=state)) for state in JOB_ENDINGS for job in (JOB, SUBMITTED)),
+    *(
+        domain_event.job_run_ended(replace(job, state=state), prices)
+        for state in JOB_ENDINGS
+        for job, prices in ((JOB, None), (SUBMITTED, PRICES))
+    ),
     domain_event.job_run_retried(SUBMITTED, 1, None),
     domain_event.pipeline_run_started(RUN, 3),
     domain_event.pipeline_run_overdue(RUN, 30),

@@ -206,11 +206,11 @@ class TestDomainEvents:
         run = Run(
             run_id="salaries-1",
             pipeline="salaries",
-            execution_arn="arn",
+            execution_arn=f"arn:aws:states:{REGION}:{ACCOUNT}:execution:emr-pipelines-pipeline:salaries-1",
             started_at="2026-11-20T14:00:00Z",
             state=state,
         )
-        published = pipeline_run_ended(run)
+        published = pipeline_run_ended(run, [])
 
         detail = {"stack": "emr-pipelines", **published.detail}
         event = {"source": SOURCE, "detail-type": published.detail_type, "detail": detail}
