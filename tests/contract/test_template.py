@@ -160,7 +160,7 @@ class TestAsynchronousEdges:
         watched = {
             alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm
             for alarm in resources("AWS::CloudWatch::Alarm").values()
-            if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+            if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
         }
 
         assert watched.keys() == queues

@@ -2,6 +2,7 @@
 
 from emrp.local.inbox import Inbox
 from emrp.local.patches import (
+    cloudformation,
     eventbridge,
     lambda_svc,
     lambda_turns,
@@ -19,6 +20,7 @@ from emrp.local.patches import (
 
 def install(inbox: Inbox) -> None:
     """Apply every patch, or fail with the first anchor that this ministack does not have."""
+    cloudformation.install()
     sns.install(inbox)
     lambda_svc.install()
     lambda_turns.install()
