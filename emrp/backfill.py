@@ -25,7 +25,7 @@ from emr_pipelines.trigger_messages import schedule_message
 from emr_pipelines.triggers import Request, parse_message
 from rich.console import Console
 
-from emrp.command_line import AsJson, Target, Yes, confirm, make_console, print_json
+from emrp.command_line import AsJson, PipelineName, Target, Yes, confirm, make_console, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
 from emrp.phrases import listing
 from emrp.stack import Stack
@@ -64,7 +64,7 @@ def _moment(name: str, text: str) -> Any:  # noqa: ANN401 -- typer's
 
 def backfill_command(  # noqa: PLR0917 -- these are the command's options
     context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    pipeline: PipelineName,
     start: Annotated[
         datetime, _moment("--from", "The first moment of the period; without a time zone, one of the schedule's own.")
     ],

@@ -6,28 +6,24 @@ from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 from emr_pipelines.errors import EmrPipelinesError
 from rich.console import Console
 
-from emrp import author, backfill, cancel, control, deploy, environment, logs, runs, sweep, triggers
-from emrp.command_line import Target, Yes, account, confirm, make_console
+from emrp import author, backfill, cancel, control, cost, deploy, environment, logs, runs, sweep, triggers
+from emrp.command_line import AsJson, Target, Yes, account, confirm, make_console
 from emrp.demo import Demo
 from emrp.dlq import dlq_app
-from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
+from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError, sentence
 from emrp.local import DEFAULT_PORT
 from emrp.local.cli import local_app
 from emrp.local.lifecycle import LocalAwsError
+from emrp.overview import overview
+from emrp.report import command as report
 from emrp.smoke import Smoke, estimate
 
-_HINTS: dict[type[Exception], str] = {
-    NoRegionError: "Name a region with --region or AWS_REGION, or use --local",
-    NoCredentialsError: "Log in, or name a profile with --profile, or use --local",
-    EndpointConnectionError: "AWS cannot be reached: check the network and AWS_ENDPOINT_URL",
-}
-
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all well, 1 the run did not succeed, 2 wrong usage, 3 something is missing or unreachable, "
@@ -46,8 +42,12 @@ def options(
     stack: Annotated[str, typer.Option(envvar="EMRP_STACK", help="The name of the stack.")] = "emr-pipelines",
     local: Annotated[bool, typer.Option("--local", help="Use the local AWS that runs on this machine.")] = False,
     port: Annotated[int, typer.Option(help="The port of the local AWS.", min=1, max=65535)] = DEFAULT_PORT,
+    as_json: AsJson = False,
 ) -> None:
-    """Spark and Hive jobs on Amazon EMR, run when something happens."""
+    """Spark and Hive jobs on Amazon EMR, run when something happens. Without a command: what runs, what failed last."""
+    command = context.invoked_subcommand
+    if as_json and command:
+        raise UsageError(f"--json goes behind the command: emrp {command} --json")
     if local and (profile or region):
         raise UsageError("--local goes with neither --profile nor --region.")
     context.obj = Target(stack, local=local)
@@ -55,6 +55,8 @@ def options(
         environment.use_local(port)
     else:
         environment.use_account(profile, region)
+    if command is None:
+        overview(context.obj, as_json=as_json)
 
 
 @app.command()
@@ -94,6 +96,8 @@ app.command("trigger", epilog=triggers.EXAMPLES)(triggers.trigger_command)
 app.command("list", epilog=runs.LIST_EXAMPLES)(runs.list_command)
 app.command("show", epilog=runs.SHOW_EXAMPLES)(runs.show_command)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs_command)
+app.command("cost", epilog=cost.EXAMPLES)(cost.cost_command)
+app.command("report", epilog=report.EXAMPLES)(report.report_command)
 app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep_command)
 
 
@@ -110,7 +114,7 @@ def main() -> NoReturn:
     except (LocalAwsError, EmrPipelinesError) as error:
         _fail(str(error), EXIT_ENVIRONMENT)
     except (BotoCoreError, ClientError) as error:
-        _fail(f"{_HINTS.get(type(error), 'AWS cannot be used')}: {error}", EXIT_ENVIRONMENT)
+        _fail(sentence(error), EXIT_ENVIRONMENT)
     except OSError as error:  # a full disk, a folder that may not be written
         _fail(f"The operating system refuses: {error}", EXIT_ENVIRONMENT)
     sys.exit(0)

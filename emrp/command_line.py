@@ -8,6 +8,7 @@ import boto3
 import typer
 from rich.console import Console
 
+from emrp import completion
 from emrp.errors import UsageError
 from emrp.stack import Stack
 
@@ -20,13 +21,24 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--parameter", "-p", help="A parameter of the pipeline, as name=value; repeatable."),
 ]
+_RUN_HELP = "The run id, which is the name of its execution; the execution's ARN will do, too."
+
+
+def _run_id(text: str | None) -> str | None:
+    return text.rsplit(":", 1)[-1] if text else None
+
+
 RunId = Annotated[
-    str,
+    str, typer.Argument(metavar="RUN", help=_RUN_HELP, callback=_run_id, autocompletion=completion.run_ids)
+]
+MaybeRunId = Annotated[
+    str | None,
     typer.Argument(
-        metavar="RUN",
-        help="The run id, which is the name of its execution; the execution's ARN will do, too.",
-        callback=lambda text: text.rsplit(":", 1)[-1],
+        metavar="[RUN]", help=_RUN_HELP, callback=_run_id, autocompletion=completion.run_ids, show_default=False
     ),
+]
+PipelineName = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="The name of the pipeline.", autocompletion=completion.pipelines)
 ]
 
 

@@ -13,16 +13,27 @@ from emr_pipelines.repair import same_plan, take_over
 from emr_pipelines.run import SKIPPED, Run, execution_arn
 from emr_pipelines.stack import Stack as PlannedStack
 
-from emrp.command_line import AsJson, Follow, Parameters, RunId, Target, make_console, pairs, print_json
-from emrp.errors import EXIT_RUN_FAILED, UsageError
-from emrp.find_runs import find_run
+from emrp.command_line import (
+    AsJson,
+    Follow,
+    MaybeRunId,
+    Parameters,
+    PipelineName,
+    RunId,
+    Target,
+    make_console,
+    pairs,
+    print_json,
+)
+from emrp.errors import EXIT_INTERRUPTED, EXIT_RUN_FAILED, UsageError
+from emrp.find_runs import RunState, find_run, list_runs
 from emrp.follow import Picture, RunFollower
 from emrp.phrases import listing
-from emrp.progress import show_run
 from emrp.stack import Stack
+from emrp.watch import show_run
 
 RUN_EXAMPLES = "Examples: emrp run salaries -p top=5; emrp run salaries --no-follow --json"
-WATCH_EXAMPLES = "Examples: emrp watch salaries-1b2c3d4e5f6a; emrp watch salaries-1b2c3d4e5f6a --json"
+WATCH_EXAMPLES = "Examples: emrp watch; emrp watch salaries-1b2c3d4e5f6a; emrp watch salaries-1b2c3d4e5f6a --json"
 REPAIR_EXAMPLES = (
     "Examples: emrp repair salaries-1b2c3d4e5f6a; emrp repair salaries-1b2c3d4e5f6a --from process; "
     "emrp repair salaries-1b2c3d4e5f6a --latest --no-follow"
@@ -32,7 +43,7 @@ _SHOWN_JOBS = 12
 
 def run_command(
     context: typer.Context,
-    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    pipeline: PipelineName,
     parameter: Parameters = None,
     follow: Follow = True,
     as_json: AsJson = False,
@@ -44,10 +55,11 @@ def run_command(
     _start(target, target.stack(), run_id, run_input, follow=follow, as_json=as_json)
 
 
-def watch_command(context: typer.Context, run_id: RunId, as_json: AsJson = False) -> None:
-    """Show a run until it has ended; also one that ended before."""
+def watch_command(context: typer.Context, run_id: MaybeRunId = None, as_json: AsJson = False) -> None:
+    """Show a run until it has ended, with its exit code; without RUN the one that started last of those that run."""
     target: Target = context.obj
-    _follow(target, target.stack(), run_id, as_json=as_json)
+    stack = target.stack()
+    _follow(target, stack, run_id or _latest_running(stack), as_json=as_json)
 
 
 def repair_command(  # noqa: PLR0917 - these are the command's options
@@ -118,9 +130,20 @@ def _start(
         typer.echo(f"Started {run_id}. Follow it with: emrp watch {run_id}")
 
 
+def _latest_running(stack: Stack) -> str:
+    running = list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=1)
+    if not running:
+        raise UsageError("Nothing is running. `emrp list` shows the latest runs; `emrp watch RUN` also an ended one.")
+    return running[0].run.run_id
+
+
 def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None:
     console = make_console(quiet=as_json)
-    picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds)
+    try:
+        picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds)
+    except KeyboardInterrupt:
+        typer.echo(f"The run goes on. Watch it with: emrp watch {run_id}; stop it with: emrp cancel {run_id}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json(picture.as_json())
     else:

@@ -18,7 +18,10 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One set of signs. `bar` has one for each phase of a job: waiting, queued, starting, running."""
+    """One set of signs.
+
+    `bar` has one for each phase of a job: waiting, queued, starting, running; `progress` one for done and one for not.
+    """
 
     succeeded: str
     failed: str
@@ -28,6 +31,7 @@ class Glyphs:
     last_branch: str
     trunk: str
     bar: str
+    progress: str
     is_unicode: bool = True
 
     def mark(self, state: str) -> Text:
@@ -36,8 +40,8 @@ class Glyphs:
         return Text(sign[style_of(state)], style_of(state))
 
 
-_UNICODE = Glyphs("✓", "✗", "▶", "·", "├ ", "└ ", "│ ", "·░▒█")
-_ASCII = Glyphs("+", "x", ">", ".", "|-", "`-", "| ", ".:-#", is_unicode=False)
+_UNICODE = Glyphs("✓", "✗", "▶", "·", "├ ", "└ ", "│ ", "·░▒█", "━─")
+_ASCII = Glyphs("+", "x", ">", ".", "|-", "`-", "| ", ".:-#", "=-", is_unicode=False)
 
 
 def glyphs(console: Console) -> Glyphs:

@@ -18,14 +18,13 @@ _DETOURS = {
 
 @dataclass(frozen=True)
 class Step:
-    """Something that a run does: a state of a state machine, a job, or a state of its job run."""
+    """A state of a state machine, as an execution has gone through it."""
 
     name: str
     started_at: datetime
     ended_at: datetime | None = None
     failed: bool = False
     detail: str = ""
-    steps: tuple["Step", ...] = ()
 
     def seconds(self, now: datetime) -> float:
         """Return how long the step took, or has been taking until `now`."""

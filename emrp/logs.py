@@ -9,6 +9,7 @@ import typer
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import Job
 
+from emrp import completion
 from emrp.command_line import AsJson, RunId, Target, print_json
 from emrp.driver_logs import Chunk, DriverLogs, driver_logs
 from emrp.errors import CommandError, UsageError
@@ -31,7 +32,10 @@ def logs_command(  # noqa: PLR0917 - these are the command's options
     job_name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]", help="A job, or a loop. Without: the jobs that failed, else all.", show_default=False
+            metavar="[JOB]",
+            help="A job, or a loop. Without: the jobs that failed, else all.",
+            autocompletion=completion.job_names,
+            show_default=False,
         ),
     ] = None,
     stdout: Annotated[

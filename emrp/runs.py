@@ -8,6 +8,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.text import Text
 
+from emrp import completion
 from emrp.command_line import AsJson, RunId, Target, make_page, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs
@@ -23,7 +24,9 @@ _TRIGGER_WIDTH = 48
 
 def list_command(
     context: typer.Context,
-    pipeline: Annotated[str | None, typer.Option(help="Only the runs of this pipeline.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Only the runs of this pipeline.", autocompletion=completion.pipelines)
+    ] = None,
     state: Annotated[RunState | None, typer.Option(case_sensitive=False, help="Only the runs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
     as_json: AsJson = False,
@@ -43,7 +46,10 @@ def list_command(
 def show_command(
     context: typer.Context,
     run_id: RunId,
-    job_name: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job.", show_default=False)] = None,
+    job_name: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", help="Only this job.", autocompletion=completion.job_names, show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a run: what started it, its jobs as a tree with a timeline, and each job in detail."""

@@ -21,9 +21,10 @@ from rich.table import Table
 
 from emrp.errors import RunFailedError
 from emrp.follow import Picture, RunFollower
-from emrp.progress import Stages, show_run
+from emrp.progress import Stages
 from emrp.sample_data import write_salaries
 from emrp.stack import Stack
+from emrp.watch import show_run
 
 KEY = "landing/salaries/salaries.csv"
 _HEADER = ["job_title", "maximum_salary", "minimum_salary", "count"]

@@ -29,11 +29,12 @@ _STYLES = {Phase.WAITING: "dim", Phase.QUEUED: "yellow", Phase.STARTING: "cyan",
 
 
 class Span(NamedTuple):
-    """A phase of a job and when it was."""
+    """A phase of a job, when it was, and in which attempt."""
 
     phase: Phase
     start: datetime
     end: datetime
+    attempt: int = 1
 
     @property
     def seconds(self) -> float:
@@ -62,7 +63,13 @@ def spans(job: Job, run_started: datetime, until: datetime) -> list[Span]:
         if not is_final(change["state"])
     ]
     ends = [at for _, at in changes[1:]] + [end]
-    return [Span(phase, at, max(at, over)) for (phase, at), over in zip(changes, ends, strict=True)]
+    found: list[Span] = []
+    attempt = 1
+    for (phase, at), over in zip(changes, ends, strict=True):
+        if found and phase < found[-1].phase is Phase.RUNNING:  # EMR has put it back: it tries again
+            attempt += 1
+        found.append(Span(phase, at, max(at, over), attempt))
+    return found
 
 
 def seconds_by_phase(of: Sequence[Span]) -> dict[Phase, float]:

@@ -59,7 +59,8 @@ def test_exit_codes_are_documented_when_help_is_asked_for(emrp: Command) -> None
     "arguments",
     [
         ["frobnicate"],
-        ["watch"],
+        ["show"],
+        ["--json", "list"],
         ["run", "salaries", "--parameter", "top"],
         ["run", "salaries", "-p", "=5"],
         ["--local", "--profile", "work", "run", "salaries"],

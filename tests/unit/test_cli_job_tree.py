@@ -13,6 +13,7 @@ from emrp.glyphs import glyphs
 from emrp.job_table import job_tree, live_jobs
 from emrp.job_tree import rows
 from emrp.timeline import Phase, bar, frame, seconds_by_phase, spans
+from emrp.usual import Usual
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 RUN = Run(
@@ -208,7 +209,7 @@ def test_only_active_and_failed_jobs_are_shown_live_when_there_are_hundreds() ->
     jobs[7] = job("job7", "FAILED")
     jobs[250:280] = [job(f"job{number}", "RUNNING") for number in range(250, 280)]
 
-    lines = shown(live_jobs(SCREEN, 100, RUN, jobs))
+    lines = shown(live_jobs(SCREEN, 100, RUN, jobs, usual=Usual(), progress={}))
 
     assert len(lines) <= SCREEN.height
     assert any("job7" in line for line in lines)

@@ -1,0 +1,115 @@
+"""`emrp` alone: what is running, what failed last, and how to go on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+from emr_pipelines.clock import duration, now, seconds_between
+from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.run import Job
+from rich.console import Console
+from rich.text import Text
+
+from emrp.command_line import Target, make_page, print_json
+from emrp.errors import CommandError, sentence
+from emrp.find_runs import FoundRun, RunState, list_runs
+from emrp.glyphs import glyphs
+from emrp.job_tree import is_noteworthy
+from emrp.local import DEFAULT_PORT, lifecycle
+from emrp.phrases import cause_of_run, listing, reason
+from emrp.run_document import run_document
+from emrp.stack import Stack
+from emrp.usual import Usual, usual_durations
+
+_RUNNING = 10
+_FAILED = 3
+_FAILED_STATES = (RunState.FAILED, RunState.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class Going:
+    """A run that is under way."""
+
+    found: FoundRun
+    jobs: Sequence[Job]
+    usual: Usual
+
+
+def overview(target: Target, *, as_json: bool) -> None:
+    """Show what runs and what failed last; raises CommandError, with what to do, when there is no stack to ask."""
+    try:
+        stack = target.stack()
+    except (CommandError, BotoCoreError, ClientError, lifecycle.LocalAwsError) as error:
+        raise CommandError(f"{sentence(error)}\n{_ways_on(target)}") from error
+    record = RunRecord(stack.run_table)
+    running = [
+        Going(found, record.list_jobs(found.run.run_id), usual_durations(record, found.run))
+        for found in list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=_RUNNING)
+    ]
+    failed = _failed_last(stack)
+    if as_json:
+        documents = {"running": [going.found for going in running], "failed": failed}
+        print_json({name: [run_document(found.run) for found in runs] for name, runs in documents.items()})
+    else:
+        console = make_page()
+        for line in _lines(console, target, running, failed):
+            console.print(line, soft_wrap=True)
+
+
+def _failed_last(stack: Stack) -> list[FoundRun]:
+    found = [run for state in _FAILED_STATES for run in list_runs(stack, pipeline=None, state=state, limit=_FAILED)]
+    return sorted(found, key=lambda run: run.run.ended_at or run.run.started_at, reverse=True)[:_FAILED]
+
+
+def _lines(console: Console, target: Target, running: Sequence[Going], failed: Sequence[FoundRun]) -> list[Text]:
+    lines = [Text("Running", "bold") if running else Text("Nothing is running.", "bold")]
+    for going in running:
+        lines += _going(console, going)
+    lines += [Text(), Text("Failed last" if failed else "No run has failed.", "bold")]
+    for found in failed:
+        lines += _failure(console, found)
+    command = "emrp --local" if target.local else "emrp"
+    ways = [f"{command} watch", f"{command} list", f"{command} --help"]
+    return [*lines, Text(), Text(f"Follow a run: {ways[0]}. All runs: {ways[1]}. All commands: {ways[2]}.", "dim")]
+
+
+def _going(console: Console, going: Going) -> list[Text]:
+    run = going.found.run
+    usually = f" of usually {duration(going.usual.run)}" if going.usual.run is not None else ""
+    done = sum(job.ended for job in going.jobs)
+    active = [f"{job.name} {job.state}" for job in going.jobs if is_noteworthy(job)]
+    doing = f"; {listing(active)}" if active else ""
+    jobs = f"{done} of {len(going.jobs)} jobs done{doing}" if going.jobs else "is being planned"
+    what = cause_of_run(run.trigger, run.repair_of)
+    return [
+        Text.assemble("  ", glyphs(console).mark("RUNNING"), f" {run.run_id}", f"  {duration(going.found.seconds)}")
+        .append(usually, "dim")
+        .append(f"  {reason(what, 48)}", "dim"),
+        Text(f"    {jobs}"),
+    ]
+
+
+def _failure(console: Console, found: FoundRun) -> list[Text]:
+    run = found.run
+    ago = duration(seconds_between(run.ended_at, now())) if run.ended_at else "-"
+    way_on = (
+        f"Repaired by {run.repaired_by}" if run.repaired_by else f"emrp logs {run.run_id}; emrp repair {run.run_id}"
+    )
+    why = reason(run.cause or run.error or run.state, max(console.width - 4, 40))
+    return [
+        Text.assemble("  ", glyphs(console).mark(run.state), f" {run.run_id}", (f"  {ago} ago", "dim")),
+        Text(f"    {why}", "red"),
+        Text(f"    {way_on}", "dim"),
+    ]
+
+
+def _ways_on(target: Target) -> str:
+    """Say what somebody can do who has no stack yet, or has not said which."""
+    ways = [] if target.local or not lifecycle.find(DEFAULT_PORT) else ["  emrp --local     a local AWS runs here"]
+    deploy = "emrp --local deploy" if target.local else "emrp deploy"
+    ways += [
+        "  emrp demo        runs everything on this machine, without an account",
+        f"  {deploy:<16} deploys the stack",
+        "  emrp --help      lists all commands",
+    ]
+    return "\n".join(ways)

@@ -1,0 +1,234 @@
+"""Where the jobs of a run stand in a picture of their graph, and on which ways its edges go. Nothing here draws.
+
+Each job stands in the layer below the last of its upstream jobs. A layer with more jobs than fit side by side is
+several rows; edges go between its columns, and along the margin where they pass a layer, so they never cross a job.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from emr_pipelines.run import Job
+
+WIDTH, HEIGHT = 184, 46  # of a job
+COLUMN_GAP, ROW_GAP, LAYER_GAP = 32, 16, 56
+MOST_COLUMNS = 5
+_MARGIN = 30  # left and right of the jobs, for the edges that pass a layer
+_SWEEPS = 4
+_RADIUS = 9.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A job and its upper left corner."""
+
+    job: Job
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A way from jobs to jobs, with what SVG calls its path. Several jobs that all wait for the same ones share one."""
+
+    upstream: tuple[str, ...]
+    downstream: tuple[str, ...]
+    path: str
+    has_arrow: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A picture and its size."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a job stands: its layer, its row in it, its corner, and the way down beside it."""
+
+    layer: int
+    x: float
+    y: float
+    is_first_row: bool
+    is_last_row: bool
+
+    @property
+    def middle(self) -> float:
+        return self.x + WIDTH / 2
+
+
+_Point = tuple[float, float]
+
+
+def lay_out(jobs: Sequence[Job]) -> Graph:
+    """Return the picture of jobs that are in topological order."""
+    layers = _ordered(_layers(jobs))
+    columns = min(max((len(layer) for layer in layers), default=1), MOST_COLUMNS)
+    inner = columns * (WIDTH + COLUMN_GAP) - COLUMN_GAP
+    places, tops, height = _places(layers, inner)
+    router = _Router(places, tops, 2 * _MARGIN + inner)
+    by_name = {job.name: job for job in jobs}
+    nodes = tuple(Node(by_name[name], place.x, place.y) for name, place in places.items())
+    return Graph(nodes, tuple(_edges(jobs, router)), 2 * _MARGIN + inner, height)
+
+
+def _upstream(job: Job, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the jobs that come before a job, in the order in which they are known."""
+    before = {*job.upstream, *job.after}
+    return tuple(name for name in known if name in before)
+
+
+def _layers(jobs: Sequence[Job]) -> list[list[Job]]:
+    layer_of: dict[str, int] = {}
+    layers: list[list[Job]] = []
+    for job in jobs:
+        before = [layer_of[name] for name in (*job.upstream, *job.after) if name in layer_of]
+        layer = layer_of[job.name] = max(before, default=-1) + 1
+        if layer == len(layers):
+            layers.append([])
+        layers[layer].append(job)
+    return layers
+
+
+def _ordered(layers: list[list[Job]]) -> list[list[str]]:
+    """Order each layer so that jobs stand near those that they are connected with."""
+    names = [[job.name for job in layer] for layer in layers]
+    neighbours: dict[str, dict[int, list[str]]] = defaultdict(lambda: {-1: [], 1: []})
+    layer_of = {name: number for number, layer in enumerate(names) for name in layer}
+    for job in (job for layer in layers for job in layer):
+        for name in {*job.upstream, *job.after} & layer_of.keys():
+            neighbours[job.name][-1].append(name)
+            neighbours[name][1].append(job.name)
+    for sweep in range(_SWEEPS):
+        direction = -1 if sweep % 2 == 0 else 1
+        at = {name: (place + 0.5) / len(layer) for layer in names for place, name in enumerate(layer)}
+        for layer in names[::-direction]:
+
+            def centre(name: str, at: dict[str, float] = at, direction: int = direction) -> float:
+                found = neighbours[name][direction]
+                return sum(at[other] for other in found) / len(found) if found else at[name]
+
+            layer.sort(key=centre)
+            at |= {name: (place + 0.5) / len(layer) for place, name in enumerate(layer)}
+    return names
+
+
+def _places(layers: list[list[str]], inner: float) -> tuple[dict[str, _Place], list[float], float]:
+    """Return where each job stands, where each layer begins, and how high all of it is."""
+    places: dict[str, _Place] = {}
+    tops: list[float] = []
+    y = 4.0
+    for number, layer in enumerate(layers):
+        tops.append(y)
+        columns = min(len(layer), MOST_COLUMNS)
+        left = _MARGIN + (inner - columns * (WIDTH + COLUMN_GAP) + COLUMN_GAP) / 2
+        last_row = (len(layer) - 1) // columns
+        for position, name in enumerate(layer):
+            row, column = divmod(position, columns)
+            x = left + column * (WIDTH + COLUMN_GAP)
+            places[name] = _Place(number, x, y + row * (HEIGHT + ROW_GAP), row == 0, row == last_row)
+        y += (last_row + 1) * (HEIGHT + ROW_GAP) - ROW_GAP + LAYER_GAP
+    return places, tops, y - LAYER_GAP + 4
+
+
+def _edges(jobs: Sequence[Job], router: "_Router") -> Iterable[Edge]:
+    """Yield the edges; where several jobs wait for the same several jobs, they meet in one point on the way."""
+    known = [job.name for job in jobs]
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for job in jobs:
+        if before := _upstream(job, known) if job.upstream or job.after else ():
+            groups[before].append(job.name)
+    for upstream, downstream in groups.items():
+        if len(upstream) > 1 and len(downstream) > 1:
+            meeting = router.meeting(upstream, downstream)
+            for name in upstream:
+                yield Edge((name,), tuple(downstream), _path(router.down_to(name, *meeting)), has_arrow=False)
+            for name in downstream:
+                yield Edge(upstream, (name,), _path(router.down_from(meeting[0], meeting[1], name)), has_arrow=True)
+        else:
+            for above in upstream:
+                for below in downstream:
+                    yield Edge((above,), (below,), _path(router.between(above, below)), has_arrow=True)
+
+
+class _Router:
+    """Finds ways: down beside a job, along the margin past a layer, and between the columns of one with many rows."""
+
+    def __init__(self, places: dict[str, _Place], tops: list[float], width: float) -> None:
+        self._places = places
+        self._tops = tops
+        self._width = width
+
+    def between(self, above: str, below: str) -> list[_Point]:
+        """Return the way from one job to another."""
+        place = self._places[below]
+        return self._leave(above, place.layer, place.middle) + self._enter(below)
+
+    def meeting(self, upstream: Sequence[str], downstream: Sequence[str]) -> tuple[float, float, int]:
+        """Return a point above the first of some jobs, and the number of that one's layer."""
+        layer = min(self._places[name].layer for name in downstream)
+        middles = [self._places[name].middle for name in (*upstream, *downstream)]
+        return sum(middles) / len(middles), self._tops[layer] - LAYER_GAP / 2, layer
+
+    def down_to(self, above: str, x: float, y: float, layer: int) -> list[_Point]:
+        """Return the way from a job to a point above a layer."""
+        return [*self._leave(above, layer, x), (x, y)]
+
+    def down_from(self, x: float, y: float, below: str) -> list[_Point]:
+        """Return the way from a point above a layer to a job of it, or of a later one."""
+        place = self._places[below]
+        past = [] if y > self._tops[place.layer] - LAYER_GAP else self._margin(x, y, place.layer)
+        return [(x, y), *past, *self._enter(below)]
+
+    def _leave(self, name: str, layer: int, towards: float) -> list[_Point]:
+        """Return the way from a job to where a layer begins."""
+        place = self._places[name]
+        points: list[_Point] = []
+        bottom = self._tops[place.layer + 1] - LAYER_GAP
+        if place.is_last_row:
+            points.append((place.middle, place.y + HEIGHT))
+            x = place.middle
+        else:
+            x = place.x + WIDTH + COLUMN_GAP / 2
+            points += [(place.x + WIDTH, place.y + HEIGHT / 2), (x, place.y + HEIGHT / 2)]
+        points.append((x, bottom + LAYER_GAP / 4))
+        return points + (self._margin(towards, points[-1][1], layer) if layer > place.layer + 1 else [])
+
+    def _margin(self, towards: float, y: float, layer: int) -> list[_Point]:
+        side = _MARGIN / 2 if towards < self._width / 2 else self._width - _MARGIN / 2
+        return [(side, y), (side, self._tops[layer] - LAYER_GAP / 4)]
+
+    def _enter(self, name: str) -> list[_Point]:
+        """Return the way from above the layer of a job into it."""
+        place = self._places[name]
+        above = self._tops[place.layer] - LAYER_GAP / 4
+        if place.is_first_row:
+            return [(place.middle, above), (place.middle, place.y)]
+        x = place.x - COLUMN_GAP / 2
+        return [(x, above), (x, place.y + HEIGHT / 2), (place.x, place.y + HEIGHT / 2)]
+
+
+def _path(points: Sequence[_Point]) -> str:
+    """Write a way as an SVG path with round corners; what is not straight down between two of them is a curve."""
+    corners = [points[0], *(point for before, point in pairwise(points) if point != before)]
+    path = f"M{_write(corners[0])}"
+    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
+        path += f"L{_write(_towards(corner, before))}Q{_write(corner)} {_write(_towards(corner, after))}"
+    return f"{path}L{_write(corners[-1])}"
+
+
+def _towards(corner: _Point, other: _Point) -> _Point:
+    """Return a point near a corner on its line to another, at most half of the way."""
+    length = ((other[0] - corner[0]) ** 2 + (other[1] - corner[1]) ** 2) ** 0.5
+    share = min(_RADIUS / length, 0.5) if length else 0
+    return corner[0] + (other[0] - corner[0]) * share, corner[1] + (other[1] - corner[1]) * share
+
+
+def _write(point: _Point) -> str:
+    return f"{point[0]:.1f} {point[1]:.1f}"
