@@ -58,9 +58,9 @@ def patterns() -> Iterator[tuple[str, Event]]:
                 yield name, resolved(source["Properties"]["Pattern"])
 
 
-def matches(name: str, event: Event) -> bool:
-    """Tell whether an event gets through the rule of this name, or to the function of this name."""
-    matched: bool = EventPattern.load(json.dumps(dict(patterns())[name])).matches_event(event)
+def matches(pattern: Event, event: Event) -> bool:
+    """Tell whether an event matches a pattern."""
+    matched: bool = EventPattern.load(json.dumps(pattern)).matches_event(event)
     return matched
 
 
@@ -72,8 +72,10 @@ def object_created(key: str) -> Event:
 
 
 def receivers(event: Event) -> set[str]:
-    """Return the rules and functions to which an event gets."""
-    return {name for name, _ in patterns() if matches(name, event)}
+    """Return the rules and functions to which an event gets, to each of them once."""
+    names = [name for name, pattern in patterns() if matches(pattern, event)]
+    assert len(names) == len(set(names))
+    return set(names)
 
 
 @cache
@@ -216,6 +218,15 @@ class TestDomainEvents:
         event = {"source": SOURCE, "detail-type": published.detail_type, "detail": detail}
         assert receivers(event) == {"NotifyFunction"}
         assert receivers({**event, "detail": {**detail, "stack": "another-stack"}}) == set()
+
+    @pytest.mark.parametrize(("wanted", "receiver"), [(["STARTED", "FAILED"], {"NotifyFunction"}), (["FAILED"], set())])
+    def test_start_of_a_run_reaches_notify_when_its_pipeline_asks_for_it(
+        self, wanted: list[str], receiver: set[str]
+    ) -> None:
+        event = example_event("notify.pipeline_run_started")
+        event["detail"]["notifyOn"] = wanted
+
+        assert receivers(event) == receiver
 
     def test_policy_allows_the_source_when_it_is_ours(self) -> None:
         publishing = [s for s in statements(template()["Resources"]) if s.get("Action") == "events:PutEvents"]

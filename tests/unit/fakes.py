@@ -1,5 +1,6 @@
 """Stand-ins for AWS that remember what they were asked, and fail when they are told to."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -191,7 +192,21 @@ class FakeDomainEvents(DomainEvents):
 class FakeTopic(NotificationTopic):
     """Remembers the notifications."""
 
-    sent: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    sent: list[tuple[str, str, Mapping[str, str | list[str]]]] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    topics: list[str | None] = field(default_factory=list)
+    failures: dict[str | None, Exception] = field(default_factory=dict)
 
-    def publish(self, subject: str, body: str, attributes: dict[str, str]) -> None:
+    def publish(
+        self,
+        subject: str,
+        body: str,
+        document: str,
+        attributes: Mapping[str, str | list[str]],
+        topic: str | None = None,
+    ) -> None:
+        if topic in self.failures:
+            raise self.failures[topic]
         self.sent.append((subject, body, attributes))
+        self.documents.append(json.loads(document))
+        self.topics.append(topic)
