@@ -17,25 +17,31 @@ APPLICATION_STATE_CHANGE = "EMR Serverless Application State Change"
 JOB_RUN_STATE_CHANGE = "EMR Serverless Job Run State Change"
 JOB_UTILIZATION_UPDATE = "EMR Serverless Job Resource Utilization Update"
 
+_MOST_LOGGED = 20  # of thousands of runs that may wait for one application
+
 
 def handle_state_change(
     event: dict[str, Any], *,
     record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
-) -> bool:  # fmt: skip
-    """Act on one EMR event; return False when it concerns nothing of ours or is of an unknown type."""
+) -> dict[str, Any]:  # fmt: skip
+    """Act on one EMR event; return whom it concerned, for the log.
+
+    That is nobody when it is about nothing of ours or of an unknown type.
+    """
     detail = event["detail"]
     if event["detail-type"] == APPLICATION_STATE_CHANGE:
         return _application_changed(detail["applicationId"], record, emr, step_functions)
     if event["detail-type"] not in {JOB_RUN_STATE_CHANGE, JOB_UTILIZATION_UPDATE}:
-        return False
+        return {}
     job = record.find_job(detail["jobRunId"])
     if job is None:
-        return False
+        return {}
+    concerned = {"run": job.run_id, "job": job.name}
     if event["detail-type"] == JOB_UTILIZATION_UPDATE:
         # Sent every half hour while a job runs: a sign of life that keeps the heartbeat of a long job.
         if job.task_token and not job.ended:
             step_functions.send_heartbeat(job.task_token)
-        return True
+        return concerned
     if is_final(detail["state"]):
         observed = emr.get_job_run(detail["applicationId"], detail["jobRunId"])  # the event lacks the reason
     else:
@@ -43,7 +49,7 @@ def handle_state_change(
     job = follow_job(job, observed, record=record, emr=emr, step_functions=step_functions, events=events)
     if job.ended and record.is_released(detail["applicationId"]):
         release_application(detail["applicationId"], emr=emr)
-    return True
+    return concerned
 
 
 def _advance(
@@ -72,12 +78,11 @@ def _observed(detail: dict[str, Any]) -> ObservedJobRun:
 
 def _application_changed(
     application_id: str, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions
-) -> bool:
+) -> dict[str, Any]:
     waiting = record.list_waiting(application_id)
     if waiting:
         # Once for all of them: thousands of runs may wait, and EMR lets an account ask ten times a second.
         _advance(emr.get_application(application_id), waiting, record, emr, step_functions)
-    released = record.is_released(application_id)
-    if released:
+    if record.is_released(application_id):
         release_application(application_id, emr=emr)
-    return released or bool(waiting)
+    return {"runs": [run_id for run_id, _ in waiting[:_MOST_LOGGED]]} if waiting else {}

@@ -7,7 +7,7 @@ from emr_pipelines.domain_event import JOB_ENDINGS, JOB_RUN_RETRIED, RUN_ENDINGS
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT
 
-_ENDINGS = {
+COUNTS = {
     RUN_ENDINGS[SUCCEEDED]: "RunsSucceeded",
     RUN_ENDINGS[FAILED]: "RunsFailed",
     RUN_ENDINGS[CANCELLED]: "RunsCancelled",
@@ -19,6 +19,7 @@ _ENDINGS = {
     JOB_ENDINGS[JobState.SKIPPED]: "JobsSkipped",
     JOB_RUN_RETRIED: "JobsRetried",
 }
+Unit = Literal["Count", "None", "Seconds"]
 _NEVER_RAN = {RUN_ENDINGS[SKIPPED], JOB_ENDINGS[JobState.SKIPPED]}
 
 
@@ -27,24 +28,28 @@ class Measure:
     """One value of a metric."""
 
     name: str
-    unit: Literal["Count", "None", "Seconds"]
+    unit: Unit
     value: float
 
 
 def measures(event: DomainEvent) -> list[Measure]:
     """Return what an event adds to the metrics; what is not known is left out, and most events add nothing."""
-    ending = _ENDINGS.get(event.detail_type)
+    ending = COUNTS.get(event.detail_type)
     if ending is None:
         return []
-    detail, billed = event.detail, event.detail.get("billed") or {}
-    seconds = None if event.detail_type in _NEVER_RAN else detail.get("durationSeconds")
-    found: list[tuple[str, Literal["Count", "None", "Seconds"], float | None]] = [
+    of_job = "job" in event.detail
+    seconds = None if event.detail_type in _NEVER_RAN else event.detail.get("durationSeconds")
+    found: list[tuple[str, Unit, float | None]] = [
         (ending, "Count", 1),
-        ("JobSeconds" if "job" in detail else "RunSeconds", "Seconds", seconds),
-        ("JobVcpuHours", "None", billed.get("vCpuHours")),
-        ("JobMemoryGbHours", "None", billed.get("memoryGbHours")),
-        ("JobCostUsd", "None", detail.get("costUsd") if "job" in detail else None),
+        ("JobSeconds" if of_job else "RunSeconds", "Seconds", seconds),
     ]
+    if of_job:  # what a run has used is the sum of it, and would be counted twice
+        billed = event.detail.get("billed") or {}
+        found += [
+            ("JobVcpuHours", "None", billed.get("vCpuHours")),
+            ("JobMemoryGbHours", "None", billed.get("memoryGbHours")),
+            ("JobCostUsd", "None", event.detail.get("costUsd")),
+        ]
     return [Measure(name, unit, value) for name, unit, value in found if value is not None]
 
 

@@ -22,11 +22,11 @@ events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_N
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Handle one event of the source aws.emr-serverless."""
-    ours = handle_state_change(event, record=record, emr=emr, step_functions=step_functions, events=events)
+    concerned = handle_state_change(event, record=record, emr=emr, step_functions=step_functions, events=events)
     detail = event["detail"]
     logger.info(
         event["detail-type"],
-        ours=ours,
+        **concerned,
         application=detail.get("applicationId"),
         job_run=detail.get("jobRunId"),
         state=detail.get("state"),

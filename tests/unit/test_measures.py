@@ -58,7 +58,7 @@ def values(event: DomainEvent) -> dict[str, float]:
     ],
 )
 def test_run_is_counted_and_measured_when_it_has_ended(state: str, name: str) -> None:
-    assert values(pipeline_run_ended(replace(RUN, state=state), [])) == {name: 1, "RunSeconds": 120}
+    assert values(pipeline_run_ended(replace(RUN, state=state), [JOB])) == {name: 1, "RunSeconds": 120}
 
 
 def test_run_has_no_duration_when_it_was_skipped() -> None:
