@@ -11,7 +11,7 @@ from emr_pipelines.errors import (
     ResourceMissingError,
 )
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedJobRun
+from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import JobState, is_final
@@ -23,7 +23,7 @@ _ERRORS = {JobState.CANCELLED: JobCancelledError, JobState.SKIPPED: JobSkippedEr
 
 def follow_job(
     job: Job, observed: ObservedJobRun, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: JobService, step_functions: StepFunctions, events: DomainEvents,
 ) -> Job:  # fmt: skip
     """Take in one observation of a job's job run, however late, early or often it comes."""
     job = _observe(job, observed, record, emr)
@@ -35,7 +35,7 @@ def follow_job(
 
 
 def ask_emr(
-    job: Job, *, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents
+    job: Job, *, record: RunRecord, emr: JobService, step_functions: StepFunctions, events: DomainEvents
 ) -> None:
     """Take in what EMR says now about the job run of a job; one that is gone has failed."""
     if job.application_id is None or job.job_run_id is None:
@@ -51,7 +51,7 @@ def ask_emr(
 
 def settle_job(
     job: Job, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: JobService, step_functions: StepFunctions, events: DomainEvents,
 ) -> None:  # fmt: skip
     """Tell the dependents, the world and the state machine that a job has ended, and the same of every job skipped so.
 
@@ -70,7 +70,7 @@ def settle_job(
     _answer(job, step_functions)
 
 
-def _ended_with(job: Job, record: RunRecord, emr: EmrServerless, step_functions: StepFunctions) -> list[Job]:
+def _ended_with(job: Job, record: RunRecord, emr: JobService, step_functions: StepFunctions) -> list[Job]:
     """Wake the dependents of a job that has ended; return the unsettled jobs that ended with it, causes first."""
     found, followed = {job.name: job}, [job]
     while followed:
@@ -100,7 +100,7 @@ def wake(job: Job, *, record: RunRecord, step_functions: StepFunctions) -> Job:
     return job
 
 
-def cancel_job(job: Job, why: str, *, record: RunRecord, emr: EmrServerless) -> Job:
+def cancel_job(job: Job, why: str, *, record: RunRecord, emr: JobService) -> Job:
     """Cancel a job; return it as it then is: CANCELLED when it was never submitted.
 
     A job that was about to be submitted is looked for among EMR's job runs, because nobody may have noted its id; also
@@ -123,7 +123,7 @@ def cancel_job(job: Job, why: str, *, record: RunRecord, emr: EmrServerless) -> 
     return record.record_state(job, JobState.CANCELLING, now(), state_details=why)
 
 
-def _observe(job: Job, observed: ObservedJobRun, record: RunRecord, emr: EmrServerless) -> Job:
+def _observe(job: Job, observed: ObservedJobRun, record: RunRecord, emr: JobService) -> Job:
     history = emr.list_attempts(observed) if is_final(observed.state) and not job.ended else None
     return record.record_state(
         job,
@@ -138,7 +138,7 @@ def _observe(job: Job, observed: ObservedJobRun, record: RunRecord, emr: EmrServ
     )
 
 
-def _find_job_run(job: Job, record: RunRecord, emr: EmrServerless) -> Job:
+def _find_job_run(job: Job, record: RunRecord, emr: JobService) -> Job:
     run = record.get_run(job.run_id)
     if run is None or run.application_id is None:
         return job
@@ -158,7 +158,7 @@ def _wake_dependents(job: Job, record: RunRecord, step_functions: StepFunctions)
     return unsettled
 
 
-def _fail_fast(failed: Job, record: RunRecord, emr: EmrServerless) -> list[Job]:
+def _fail_fast(failed: Job, record: RunRecord, emr: JobService) -> list[Job]:
     """Cancel the other jobs of a run that does not go on after a failure; return those that have ended unsettled."""
     run = record.get_run(failed.run_id)
     if run is None or not run.fail_fast:

@@ -7,7 +7,8 @@ from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import is_final

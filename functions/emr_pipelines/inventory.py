@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import ResourceMissingError
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions

@@ -32,7 +32,9 @@ def check_definition(data: object) -> Definition:
 def _definition(file: str, name: str | None, document: YamlDocument, version: str) -> Definition:
     data = document.data
     if not isinstance(data, dict):
-        raise InvalidPipelineError(file, [Problem("", "must be a mapping with name, application and jobs")])
+        raise InvalidPipelineError(
+            file, [Problem("", "must be a mapping with name, application (or cluster) and jobs")]
+        )
     problems: list[Problem] = []
     try:
         pipeline = Pipeline.model_validate(data)

@@ -1,4 +1,4 @@
-"""Checks of a pipeline file that go beyond its fields: AWS's requests, the graph, parameters and what templates name.
+"""Checks of a pipeline file that go beyond its fields: the graph, parameters and what templates name.
 
 They work on what stands in the file, whatever that is, so that a file with mistakes of several kinds is told all of
 them at once. What has the wrong type is passed over: the models say so.
@@ -12,13 +12,17 @@ from emr_pipelines.errors import Problem
 from emr_pipelines.graph import ancestors, check_graph
 from emr_pipelines.hints import did_you_mean
 from emr_pipelines.parameters import TYPES, Parameter, resolve
-from emr_pipelines.plan import OUR_APPLICATION_FIELDS, OUR_JOB_FIELDS, request_of
-from emr_pipelines.service_model import CREATE_APPLICATION, START_JOB_RUN, check_request
+from emr_pipelines.plan import (
+    OUR_APPLICATION_FIELDS,
+    OUR_JOB_FIELDS,
+    REQUEST_FIELDS,
+    request_of,
+)
+from emr_pipelines.request_checks import check_job, check_place
 from emr_pipelines.template_language import Reference, references
 from emr_pipelines.templates import dotted, templates_in
 
 _OTHER_JOB = ("name", "state", "output", "outputUri")
-_ROLE = "arn:aws:iam::123456789012:role/that-the-stack-fills-in"
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,11 @@ def check(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with a file."""
     places = list(_places(data))
     jobs = [place for place in places if not place.is_group]
-    application = _fields(data.get("application"))
     parameters, problems = _parameters(data)
     yield from problems
-    yield from _check_application(application)
+    yield from check_place(data)
     for place in jobs:
-        yield from _check_job(place, str(application.get("type", "")))
+        yield from check_job(data, place.fields, place.path)
     yield from _check_groups(places)
     yield from _check_run_if(places)
     wrong_graph = [*_check_names(places), *_check_graphs(places)]
@@ -113,26 +116,6 @@ def _starts(triggers: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for kind in ("uploads", "schedules", "events"):
         for index, trigger in enumerate(_items(triggers.get(kind))):
             yield f"triggers.{kind}[{index}].parameters", _fields(_fields(trigger).get("parameters"))
-
-
-def _check_application(application: dict[str, Any]) -> Iterator[Problem]:
-    if application and application.get("lifecycle") != "existing":
-        request = request_of(application, OUR_APPLICATION_FIELDS)
-        unknown = [dotted(place) for place, _ in templates_in(request)]
-        yield from check_request(CREATE_APPLICATION, request, "application", unknown, OUR_APPLICATION_FIELDS)
-
-
-def _check_job(place: _Place, application_type: str) -> Iterator[Problem]:
-    request = request_of(place.fields, OUR_JOB_FIELDS)
-    unknown = [dotted(path) for path, _ in templates_in(request)]
-    complete = {"executionRoleArn": _ROLE, **request}
-    yield from check_request(START_JOB_RUN, complete, place.path, unknown, OUR_JOB_FIELDS)
-    driver = _fields(request.get("jobDriver"))
-    wanted = {"SPARK": "sparkSubmit", "HIVE": "hive"}.get(application_type.upper())
-    if "jobDriver" not in request:
-        yield Problem(place.path, '"jobDriver" is missing: give it sparkSubmit or hive')
-    elif wanted and len(driver) == 1 and wanted not in driver:
-        yield Problem(f"{place.path}.jobDriver", f"must be {wanted}: the application's type is {application_type}")
 
 
 def _check_groups(places: Sequence[_Place]) -> Iterator[Problem]:
@@ -214,10 +197,12 @@ class _Names:
     def check(self) -> Iterator[Problem]:
         application = request_of(_fields(self._data.get("application")), OUR_APPLICATION_FIELDS)
         yield from self._check(application, "application", self._always)
+        cluster = request_of(_fields(self._data.get("cluster")), frozenset({"lifecycle"}))
+        yield from self._check(cluster, "cluster", self._always)
         for place in self._places:
             yield from self._check(place.fields.get("forEach"), f"{place.path}.forEach", self._always)
             if not place.is_group:
-                request = request_of(place.fields, OUR_JOB_FIELDS)
+                request = request_of(place.fields, OUR_JOB_FIELDS - REQUEST_FIELDS)
                 yield from self._check(request, place.path, self._known(place), place)
 
     def _known(self, place: _Place) -> dict[str, Sequence[str] | None]:

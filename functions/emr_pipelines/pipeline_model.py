@@ -135,14 +135,49 @@ class Application(_Model):
         return self
 
 
+class Cluster(_Model):
+    """The fields of EMR RunJobFlow, or a CloudFormation template with a cluster, plus how long the cluster lives."""
+
+    model_config = ConfigDict(extra="allow")
+
+    lifecycle: Literal["transient", "existing"] = "transient"
+    cluster_id: str | None = None
+    template: str | None = Field(default=None, description="The s3:// address of a CloudFormation template.")
+    parameters: dict[str, Any] | str | None = Field(
+        default=None, description="Those of the template, or the s3:// address of a JSON file with them."
+    )
+
+    @model_validator(mode="after")
+    def _check_lifecycle(self) -> Self:
+        others = [*(self.model_extra or {}), *(name for name in ("template", "parameters") if getattr(self, name))]
+        if self.lifecycle == "existing":
+            if not self.cluster_id:
+                raise ValueError('lifecycle "existing" needs clusterId')
+            if others:
+                raise ValueError(f'lifecycle "existing" takes no {", ".join(others)}')
+        elif self.cluster_id:
+            raise ValueError(f'clusterId goes with lifecycle "existing", not "{self.lifecycle}"')
+        elif self.template and self.model_extra:
+            raise ValueError(f"template takes no {', '.join(self.model_extra)}: the cluster is what the template says")
+        elif self.parameters and not self.template:
+            raise ValueError("parameters goes with template")
+        return self
+
+
 class GroupedJob(_Model):
-    """The fields of EMR Serverless StartJobRun, plus what the job depends on in its group."""
+    """The fields of EMR Serverless StartJobRun or a step of a cluster, plus what the job depends on in its group."""
 
     model_config = ConfigDict(extra="allow")
 
     name: Name
     depends_on: list[str] = []
     run_if: RunIf = "ALL_SUCCESS"
+    step: dict[str, Any] | None = Field(default=None, description="The fields of StepConfig; of a job on a cluster.")
+    resize: dict[str, Any] | None = Field(
+        default=None,
+        description="instanceFleet or instanceGroup, its name, and the fields of its modification; instead of a step.",
+    )
+    timeout_minutes: int | None = Field(default=None, ge=1, le=_YEAR_MINUTES, description="When a step is cancelled.")
 
 
 ForEach = Annotated[
@@ -152,7 +187,7 @@ ForEach = Annotated[
 
 
 class Job(GroupedJob):
-    """The fields of EMR Serverless StartJobRun, plus what the job depends on and what it is repeated for."""
+    """The fields of GroupedJob, plus what the job is repeated for."""
 
     for_each: ForEach | None = None
     max_concurrency: int = Field(default=1, ge=1, description="How many iterations run at the same time.")
@@ -202,7 +237,8 @@ class Pipeline(_Model):
     description: str | None = None
     triggers: Triggers = Triggers()
     parameters: dict[Identifier, Parameter] = {}
-    application: Application
+    application: Application | None = None
+    cluster: Cluster | None = None
     concurrency: Concurrency | None = None
     fail_fast: bool = Field(default=False, description="Whether one failed job cancels all others.")
     timeout_minutes: int | None = Field(default=None, ge=1, le=_YEAR_MINUTES, description="When the run is stopped.")

@@ -14,14 +14,29 @@ from emr_pipelines.graph import reversed_graph
 from emr_pipelines.job_state import JobState
 from emr_pipelines.parameters import parameters_of, resolve
 from emr_pipelines.run import Job, Run
-from emr_pipelines.service_model import CREATE_APPLICATION, START_JOB_RUN, Operation, check_request
+from emr_pipelines.service_model import (
+    CREATE_APPLICATION,
+    INSTANCE_FLEET,
+    INSTANCE_GROUP,
+    RUN_JOB_FLOW,
+    START_JOB_RUN,
+    STEP,
+    Operation,
+    check_request,
+)
 from emr_pipelines.stack import Stack
 from emr_pipelines.template_language import evaluate
-from emr_pipelines.templates import Rendered, render
+from emr_pipelines.templates import Rendered, dotted, render
 
 # What of a definition is ours; everything else is AWS's request.
 OUR_APPLICATION_FIELDS = frozenset({"lifecycle", "applicationId"})
-OUR_JOB_FIELDS = frozenset({"name", "dependsOn", "runIf", "forEach", "maxConcurrency", "jobs"})
+TEMPLATE_FIELDS = frozenset({"template", "parameters"})
+OUR_CLUSTER_FIELDS = frozenset({"lifecycle", "clusterId"}) | TEMPLATE_FIELDS
+REQUEST_FIELDS = frozenset({"step", "resize"})
+OUR_JOB_FIELDS = REQUEST_FIELDS | {"name", "dependsOn", "runIf", "forEach", "maxConcurrency", "jobs", "timeoutMinutes"}
+
+# What a job may resize by its name, in the words of the integration of Step Functions with EMR.
+RESIZES = {"instanceFleet": INSTANCE_FLEET, "instanceGroup": INSTANCE_GROUP}
 
 MOST_JOBS = 1_000  # as many names as fit well into the payloads of the state machine
 MOST_DEPENDENCIES = 100_000
@@ -60,7 +75,28 @@ def request_of(fields: Mapping[str, Any], ours: frozenset[str]) -> dict[str, Any
 
 def _with_settings(run: Run, definition: Definition, stack: Stack, scope: Scope, problems: list[Problem]) -> Run:
     data = definition.data
-    application, timeout = data["application"], data["timeoutMinutes"]
+    timeout = data["timeoutMinutes"]
+    if data.get("cluster"):  # not in a file that an older version has registered
+        run = _with_cluster(run, data["cluster"], stack, scope, problems)
+    else:
+        run = _with_application(run, data["application"], stack, scope, problems)
+    deadline = datetime.fromisoformat(run.started_at) + timedelta(minutes=timeout) if timeout else None
+    return replace(
+        run,
+        pipeline_file=definition.file,
+        pipeline_version=definition.version,
+        deadline=iso_time(deadline) if deadline else None,
+        fail_fast=data["failFast"],
+        concurrency=data["concurrency"] or {},
+        expected_minutes=data.get("expectedMinutes"),  # not in a file that an older version has registered
+        notify_on=list(data["notifications"]["on"]),
+        notify_topics=list(data["notifications"].get("topics", [])),
+    )
+
+
+def _with_application(
+    run: Run, application: Mapping[str, Any], stack: Stack, scope: Scope, problems: list[Problem]
+) -> Run:
     lifecycle = application["lifecycle"]
     request: dict[str, Any] = {}
     if lifecycle != "existing":
@@ -71,21 +107,27 @@ def _with_settings(run: Run, definition: Definition, stack: Stack, scope: Scope,
             {"name": f"emr-pipelines-{run.pipeline}", **rendered.request}, stack.tags(pipeline=run.pipeline, **of_run)
         )
         problems += _check(CREATE_APPLICATION, request, "application", rendered)
-    deadline = datetime.fromisoformat(run.started_at) + timedelta(minutes=timeout) if timeout else None
-    return replace(
-        run,
-        pipeline_file=definition.file,
-        pipeline_version=definition.version,
-        application=request,
-        lifecycle=lifecycle,
-        application_id=application["applicationId"],
-        deadline=iso_time(deadline) if deadline else None,
-        fail_fast=data["failFast"],
-        concurrency=data["concurrency"] or {},
-        expected_minutes=data.get("expectedMinutes"),  # not in a file that an older version has registered
-        notify_on=list(data["notifications"]["on"]),
-        notify_topics=list(data["notifications"].get("topics", [])),
-    )
+    return replace(run, application=request, lifecycle=lifecycle, application_id=application["applicationId"])
+
+
+def _with_cluster(run: Run, cluster: Mapping[str, Any], stack: Stack, scope: Scope, problems: list[Problem]) -> Run:
+    asked = request_of(cluster, frozenset({"lifecycle"}))
+    asked = {name: value for name, value in asked.items() if value is not None}
+    rendered = render(asked, RUN_JOB_FLOW, scope, "cluster", problems)
+    request = rendered.request
+    if cluster["lifecycle"] == "transient" and "template" not in request:
+        request = {
+            "Name": f"emr-pipelines-{run.pipeline}",
+            "LogUri": f"s3://{stack.bucket}/logs/",
+            "ServiceRole": stack.cluster_service_role,
+            "JobFlowRole": stack.cluster_instance_profile,
+            **request,
+        }
+        problems += _check(RUN_JOB_FLOW, request, "cluster", rendered)
+        request["Instances"] = {**request["Instances"], "KeepJobFlowAliveWhenNoSteps": True}
+    if cluster["lifecycle"] == "transient":
+        request = with_cluster_tags(request, stack.tags(pipeline=run.pipeline, run=run.run_id))
+    return replace(run, cluster=request, lifecycle=cluster["lifecycle"], application_id=request.get("clusterId"))
 
 
 def _nodes(definition: Definition, scope: Scope) -> list[Node]:
@@ -144,12 +186,45 @@ def _job(node: Node, run: Run, stack: Stack, scope: Scope, problems: list[Proble
     output_uri = f"{run.output}/_outputs/{node.name}.json"
     of_job = {"job": {"name": node.name, "outputUri": output_uri}, "item": node.item}
     found: list[Problem] = []
-    asked = request_of(node.definition, OUR_JOB_FIELDS)
-    rendered = render(asked, START_JOB_RUN, {**scope, **of_job}, node.path, found)
-    request = _job_run_request(rendered.request, job, stack)
-    found += _check(START_JOB_RUN, request, node.path, rendered)
+    if run.on_cluster:
+        job = _step(job, node, {**scope, **of_job}, found)
+    else:
+        job = _job_run(job, node, stack, {**scope, **of_job}, found)
     problems += _once(found, node, {problem.path for problem in problems})
-    return replace(job, request=request, deferred=rendered.deferred, output_uri=output_uri, log_uri=_log_uri(request))
+    return replace(job, output_uri=output_uri)
+
+
+def _job_run(job: Job, node: Node, stack: Stack, scope: Scope, problems: list[Problem]) -> Job:
+    """Return a job with the request by which it becomes a job run of an application."""
+    asked = request_of(node.definition, OUR_JOB_FIELDS)
+    rendered = render(asked, START_JOB_RUN, scope, node.path, problems)
+    request = _job_run_request(rendered.request, job, stack)
+    problems += _check(START_JOB_RUN, request, node.path, rendered)
+    return replace(job, request=request, deferred=rendered.deferred, log_uri=_log_uri(request))
+
+
+def _step(job: Job, node: Node, scope: Scope, problems: list[Problem]) -> Job:
+    """Return a job with the request by which it becomes a step of a cluster, or resizes a part of it."""
+    resize = node.definition.get("resize")
+    if resize is None:
+        path, operation, asked = f"{node.path}.step", STEP, {"ActionOnFailure": "CONTINUE", **node.definition["step"]}
+    else:
+        path, (kind,) = f"{node.path}.resize", RESIZES.keys() & resize.keys()
+        operation, asked = RESIZES[kind], request_of(resize, frozenset({kind}))
+    rendered = render(asked, operation, scope, path, problems)
+    problems += _check(operation, rendered.request, path, rendered)
+    field, *_ = operation.part
+    request: dict[str, Any] = {field: [rendered.request] if len(operation.part) > 1 else rendered.request}
+    if resize is not None:
+        name = render({kind: resize[kind]}, operation, scope, path, problems).request[kind]
+        request[f"{kind[0].upper()}{kind[1:]}Name"] = name
+    before = dotted(operation.part)
+    return replace(
+        job,
+        request=assigned(request, job.name, job.run_id, {}),
+        deferred=[f"{before}.{place}" for place in rendered.deferred],
+        timeout_minutes=node.definition.get("timeoutMinutes"),
+    )
 
 
 def _job_run_request(request: dict[str, Any], job: Job, stack: Stack) -> dict[str, Any]:
@@ -162,12 +237,29 @@ def _job_run_request(request: dict[str, Any], job: Job, stack: Stack) -> dict[st
         "name": job.name,
         "configurationOverrides": {**overrides, "monitoringConfiguration": {**logs, **monitoring}},
     }
-    return with_tags(request, stack.tags(pipeline=job.pipeline, run=job.run_id, job=job.name))
+    return assigned(request, job.name, job.run_id, stack.tags(pipeline=job.pipeline, run=job.run_id, job=job.name))
 
 
 def with_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return a request with tags besides its own."""
+    """Return a request of EMR Serverless with tags besides its own."""
     return {**request, "tags": {**request.get("tags", {}), **tags}}
+
+
+def with_cluster_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the request for a cluster with tags besides its own."""
+    every = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])} | dict(tags)
+    return {**request, "Tags": [{"Key": key, "Value": value} for key, value in every.items()]}
+
+
+def assigned(request: dict[str, Any], job: str, run_id: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the request of a job with whose it is, by which it can be found on EMR: in tags, or a step's name."""
+    match request:
+        case {"Steps": [step]}:
+            return {**request, "Steps": [{**step, "Name": f"{job} ({run_id})"}]}
+        case {"jobDriver": _}:
+            return with_tags(request, tags)
+        case _:  # what changes the size of a cluster may be repeated
+            return request
 
 
 def _log_uri(request: dict[str, Any]) -> str | None:

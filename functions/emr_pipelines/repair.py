@@ -7,7 +7,7 @@ from datetime import datetime
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RepairRefusedError, TransientError
 from emr_pipelines.job_state import JobState
-from emr_pipelines.plan import with_tags
+from emr_pipelines.plan import assigned, with_cluster_tags, with_tags
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
 
@@ -20,14 +20,16 @@ def same_plan(run: Run, old: Run, old_jobs: list[Job], stack: Stack) -> tuple[Ru
             "Mend the cause and start a new run, or repair it with the pipeline's latest file."
         )
     tags = stack.tags(run=run.run_id)
-    application = old.application
+    application, cluster = old.application, old.cluster
     if old.lifecycle == "transient":
-        application = with_tags(application, tags)
+        application = with_tags(application, tags) if application else application
+        cluster = with_cluster_tags(cluster, tags) if cluster else cluster
     planned = replace(
         continued(run, old),
         pipeline_file=old.pipeline_file,
         pipeline_version=old.pipeline_version,
         application=application,
+        cluster=cluster,
         lifecycle=old.lifecycle,
         application_id=old.application_id if old.lifecycle == "existing" else None,
         output=old.output,
@@ -82,7 +84,7 @@ def _anew(job: Job, run: Run, tags: dict[str, str]) -> Job:
         pipeline=job.pipeline,
         name=job.name,
         position=job.position,
-        request=with_tags(job.request, tags),
+        request=assigned(job.request, job.name, run.run_id, tags),
         definition=job.definition,
         loop=job.loop,
         item=job.item,
@@ -93,6 +95,7 @@ def _anew(job: Job, run: Run, tags: dict[str, str]) -> Job:
         after=job.after,
         dependents=job.dependents,
         log_uri=job.log_uri,
+        timeout_minutes=job.timeout_minutes,
     )
 
 

@@ -27,7 +27,9 @@ class StateChange(TypedDict):
 class Run:
     """One execution of the outer state machine.
 
-    `application` is the CreateApplication request; `lifecycle` is shared, transient or existing.
+    `application` is the CreateApplication request, or `cluster` the RunJobFlow request or what else tells of a cluster:
+    its template, or its id; `lifecycle` is shared, transient or existing. `application_id` is the id of the
+    application or cluster, and `log_uri` where the cluster writes its logs.
     A run whose pipeline file was refused has no application, no output and no jobs. `settled` says that its end
     has been published. `origin` is the run that templates see as `run.id`: the run itself, or for a repair the first
     run of the chain, so that everything stays where the earlier jobs have left it. `deadline` is when the run times
@@ -45,8 +47,10 @@ class Run:
     pipeline_file: str | None = None
     pipeline_version: str | None = None
     application: dict[str, Any] = field(default_factory=dict)
+    cluster: dict[str, Any] = field(default_factory=dict)
     lifecycle: str | None = None
     application_id: str | None = None
+    log_uri: str | None = None
     output: str | None = None
     origin: str | None = None
     repair_of: str | None = None
@@ -83,6 +87,11 @@ class Run:
         )
 
     @property
+    def on_cluster(self) -> bool:
+        """Tell whether the jobs of the run are steps of a cluster."""
+        return bool(self.cluster)
+
+    @property
     def ended(self) -> bool:
         """Tell whether the run has its final state."""
         return self.state != RUNNING
@@ -105,13 +114,14 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A node of a run; it becomes one EMR Serverless job run.
+    """A node of a run; it becomes one EMR Serverless job run, or one step of a cluster.
 
     `definition` is the job's name in the pipeline file, which differs from `name` inside a forEach: there `loop` is
     the name of what is repeated (the job itself, or the group it is in), and `item` what the loop has bound, as in
     {"mode": "TRAINING"}.
 
-    `request` is the StartJobRun request without applicationId and clientToken. The texts at the paths in `deferred`
+    `request` is the StartJobRun request without applicationId and clientToken; on a cluster, it is AddJobFlowSteps' or
+    one that resizes, and `job_run_id` is the id of the step. The texts at the paths in `deferred`
     are still templates: they need outputs of other jobs and are rendered just before the job is submitted.
 
     `upstream` are the jobs whose results decide by `run_if` whether this one runs; `after` only have to have ended.
@@ -151,8 +161,14 @@ class Job:
     reused_from: str | None = None
     observed_at: str | None = None
     log_uri: str | None = None
+    timeout_minutes: int | None = None
     ended_at: str | None = None
     settled: bool = False
+
+    @property
+    def on_cluster(self) -> bool:
+        """Tell whether the job is a step of a cluster, or resizes it."""
+        return bool(self.request) and "jobDriver" not in self.request
 
     @property
     def ended(self) -> bool:
@@ -174,6 +190,8 @@ class Job:
         """Where EMR leaves the driver's logs, of the last attempt if it may be retried, once there is a job run."""
         if not self.log_uri or not self.job_run_id:
             return None
+        if self.on_cluster:
+            return f"{self.log_uri.rstrip('/')}/{self.application_id}/steps/{self.job_run_id}/"
         retried = (
             self.request.get("mode") == "STREAMING" or self.request.get("retryPolicy", {}).get("maxAttempts", 1) > 1
         )

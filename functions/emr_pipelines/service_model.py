@@ -28,21 +28,40 @@ _TEMPLATE = {"type": "string", "pattern": r"\{\{"}
 
 
 class Operation(NamedTuple):
-    """An operation of EMR Serverless, and what the functions fill in when they call it."""
+    """An operation of a service, and what the functions fill in when they call it.
+
+    `part` leads to the part of the request that stands in a pipeline file, if it is not the whole.
+    """
 
     name: str
     ours: frozenset[str]
+    service: str = "emr-serverless"
+    part: tuple[str | int, ...] = ()
 
 
 CREATE_APPLICATION = Operation("CreateApplication", frozenset({"clientToken"}))
 START_JOB_RUN = Operation("StartJobRun", frozenset({"applicationId", "clientToken"}))
+RUN_JOB_FLOW = Operation("RunJobFlow", frozenset({"Steps"}), "emr")
+STEP = Operation("AddJobFlowSteps", frozenset({"Name"}), "emr", ("Steps", 0))
+INSTANCE_FLEET = Operation("ModifyInstanceFleet", frozenset({"InstanceFleetId"}), "emr", ("InstanceFleet",))
+INSTANCE_GROUP = Operation("ModifyInstanceGroups", frozenset({"InstanceGroupId"}), "emr", ("InstanceGroups", 0))
+_OF_CLUSTERS = (STEP, INSTANCE_FLEET, INSTANCE_GROUP)
+
+# EMR's models write the range of what is beyond 16 bits as pairs of surrogates, which are no range to Python.
+_SURROGATES = (r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff")
+
+
+def operation_of(request: Mapping[str, Any]) -> Operation:
+    """Return the operation whose whole request the request of a job is."""
+    found = (operation for operation in _OF_CLUSTERS if operation.part[0] in request)
+    return next(found, START_JOB_RUN)._replace(part=())
 
 
 @cache
 def input_shape(operation: Operation) -> StructureShape:
-    """Return the shape of an operation's request."""
-    model = botocore.session.get_session().get_service_model("emr-serverless")
-    shape = model.operation_model(operation.name).input_shape
+    """Return the shape of an operation's request, or of the part of it."""
+    model = botocore.session.get_session().get_service_model(operation.service)
+    shape = _shape_at(model.operation_model(operation.name).input_shape, operation.part)
     assert isinstance(shape, StructureShape)  # noqa: S101 - for the type checker
     return shape
 
@@ -65,14 +84,7 @@ def check_request(
 
 def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:  # noqa: ANN401 - what AWS wants there
     """Return a text as the value that AWS wants at a place of a request; a text that is no such value stays itself."""
-    shape: Shape | None = input_shape(operation)
-    for part in place:
-        if isinstance(shape, StructureShape):
-            shape = shape.members.get(str(part))
-        elif isinstance(shape, MapShape):
-            shape = shape.value
-        else:
-            shape = shape.member if isinstance(shape, ListShape) else None
+    shape = _shape_at(input_shape(operation), place)
     if shape is None or shape.type_name in {"string", "structure", "map"}:
         return text
     try:
@@ -81,10 +93,25 @@ def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:
         return text
 
 
+def _shape_at(shape: Shape | None, place: Sequence[str | int]) -> Shape | None:
+    for part in place:
+        if isinstance(shape, StructureShape):
+            shape = shape.members.get(str(part))
+        elif isinstance(shape, MapShape):
+            shape = shape.value
+        else:
+            shape = shape.member if isinstance(shape, ListShape) else None
+    return shape
+
+
 def request_schema(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of what a person writes of a request; shapes that it needs are added to `definitions`."""
     schema = _structure_schema(input_shape(operation), definitions)
-    return {**schema, "properties": {k: v for k, v in schema["properties"].items() if k not in operation.ours}}
+    return {
+        **schema,
+        "properties": {name: value for name, value in schema["properties"].items() if name not in operation.ours},
+        "required": [name for name in schema["required"] if name not in operation.ours],
+    }
 
 
 def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +208,7 @@ def _check_string(shape: StringShape, value: str, path: str) -> Iterator[Problem
     pattern = shape.metadata.get("pattern")
     if shape.enum and value not in shape.enum:
         yield Problem(path, f'must be one of {", ".join(shape.enum)}, not "{value}"')
-    elif pattern and not re.search(f"^(?:{pattern})$", value, re.DOTALL):
+    elif pattern and not re.search(f"^(?:{pattern.replace(*_SURROGATES)})$", value, re.DOTALL):
         yield Problem(path, f'"{value}" does not match {pattern}')
 
 

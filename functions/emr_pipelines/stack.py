@@ -12,6 +12,8 @@ class Stack:
     name: str
     bucket: str
     job_role_arn: str
+    cluster_service_role: str = "EMR_DefaultRole"
+    cluster_instance_profile: str = "EMR_EC2_DefaultRole"
 
     def tags(self, **more: str) -> dict[str, str]:
         """Return the tags by which everything that a run creates can be found again."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emr_pipelines.errors import Problem
-from emr_pipelines.service_model import START_JOB_RUN, Operation, read_as
+from emr_pipelines.service_model import Operation, operation_of, read_as
 from emr_pipelines.template_language import evaluate, is_deferred, is_template, references
 
 Path = tuple[str | int, ...]
@@ -53,6 +53,7 @@ def render_deferred(
     `scope` may raise an EmrPipelinesError when something in it is asked for. A job that it does not know is one of
     a loop that was not run at all.
     """
+    operation = operation_of(request)
 
     def render_one(text: str, place: Path) -> Any:  # noqa: ANN401 - what AWS wants there
         if dotted(place) not in deferred:
@@ -60,7 +61,7 @@ def render_deferred(
         named = {path[1] for path in references(text) if path[0] == "jobs" and len(path) > 1}
         jobs = {**{name: [] for name in named}, **scope.get("jobs", {})}
         try:
-            return read_as(START_JOB_RUN, place, evaluate(text, {**scope, "jobs": jobs}))
+            return read_as(operation, place, evaluate(text, {**scope, "jobs": jobs}))
         except ValueError as error:
             problems.append(Problem(dotted(place), str(error)))
             return text

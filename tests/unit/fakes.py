@@ -8,7 +8,8 @@ from typing import Any
 from emr_pipelines.domain_event import DomainEvent
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.notification_topic import NotificationTopic
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from emr_pipelines.job_state import is_final

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emr_pipelines.clock import iso_time
-from emr_pipelines.gateways.emr_serverless import ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import ObservedApplication
+from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.step_functions import ObservedExecution
 from emr_pipelines.inventory import Inventory, OpenJobRun, Slots
 from emr_pipelines.leftovers import Kind, find_closed_runs, find_leftovers

@@ -6,8 +6,9 @@ from typing import Any
 
 from botocore.config import Config
 
-from emr_pipelines.clock import iso_time, seconds_between
+from emr_pipelines.clock import iso_time
 from emr_pipelines.gateways.aws import CONFIG, client, translated_errors
+from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
 
 
 @dataclass(frozen=True)
@@ -22,48 +23,13 @@ class ObservedApplication:
     architecture: str = "X86_64"
 
 
-@dataclass(frozen=True)
-class ObservedJobRun:
-    """What EMR says about a job run at `observed_at`."""
-
-    job_run_id: str
-    application_id: str
-    state: str
-    observed_at: str
-    state_details: str | None = None
-    attempts: int | None = None
-    started_at: str | None = None
-    ended_at: str | None = None
-    resources: dict[str, float] | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    created_at: str = ""
-
-    @property
-    def running_seconds(self) -> float:
-        """How long the attempt has run, once it has ended."""
-        return seconds_between(self.started_at, self.ended_at) if self.started_at and self.ended_at else 0.0
-
-    def as_attempt(self, billed: dict[str, float]) -> dict[str, Any]:
-        """Return what the run record keeps of one attempt, for which `billed` resources are paid."""
-        return {
-            "attempt": self.attempts or 1,
-            "state": self.state,
-            "startedAt": self.started_at,
-            "endedAt": self.ended_at,
-            "reason": self.state_details,
-            "vCpuHours": billed.get("vCPUHour"),
-            "memoryGbHours": billed.get("memoryGBHour"),
-            "storageGbHours": billed.get("storageGBHour"),
-        }
-
-
 _LIVING_APPLICATIONS = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED"]
 _OPEN_JOB_RUNS = ["PENDING", "SCHEDULED", "RUNNING", "SUBMITTED", "QUEUED", "CANCELLING"]
 # A streaming job may be retried for ever: the record keeps the last attempts.
 _MOST_ATTEMPTS = 20
 
 
-class EmrServerless:
+class EmrServerless(JobService):
     """The calls that the functions make."""
 
     def __init__(self, config: Config = CONFIG) -> None:

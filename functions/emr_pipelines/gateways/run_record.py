@@ -4,7 +4,7 @@
 | ---------------------- | -------------- | ------------------------------------------------------- |
 | RUN#<run id>           | RUN            | the run                                                 |
 | RUN#<run id>           | JOB#<name>     | a job of the run, with its task token                   |
-| EMR#<job run id>       | JOB_RUN        | which job a job run is                                  |
+| EMR#<job run id>       | JOB_RUN        | which job a job run, or a step of a cluster, is         |
 | EMR#<application id>   | RELEASED       | an application that no run needs any more               |
 | EMR#<application id>   | WAITING#<run>  | the task token of a run that waits for the application  |
 | PIPELINE#<name>        | APPLICATION    | the shared application of a pipeline                    |
@@ -32,12 +32,24 @@ _Record = TypeVar("_Record", Run, Job)
 
 # JSON documents are stored as text: DynamoDB has no floats, and nobody queries inside them.
 _DOCUMENTS = frozenset(
-    {"application", "attempt_history", "concurrency", "item", "parameters", "prices", "request", "resources", "trigger"}
+    {
+        "application",
+        "attempt_history",
+        "cluster",
+        "concurrency",
+        "item",
+        "parameters",
+        "prices",
+        "request",
+        "resources",
+        "trigger",
+    }
 )
 # What planning adds to a run that `create_run` has stored.
 _PLANNED = (
     "application",
     "application_id",
+    "cluster",
     "concurrency",
     "deadline",
     "expected_minutes",
@@ -108,9 +120,9 @@ class RunRecord:
         planned = _to_item(run)
         self._table.update(_run_key(run.run_id), {name: planned[name] for name in _PLANNED if name in planned})
 
-    def set_application_id(self, run_id: str, application_id: str) -> None:
-        """Record on which application a run executes."""
-        self._table.update(_run_key(run_id), {"application_id": application_id})
+    def set_application_id(self, run_id: str, application_id: str, log_uri: str | None = None) -> None:
+        """Record on which application or cluster a run executes, and where a cluster writes its logs."""
+        self._table.update(_run_key(run_id), _stored({"application_id": application_id, "log_uri": log_uri}))
 
     def set_prices(self, run_id: str, prices: Mapping[str, Any]) -> None:
         """Record the prices with which the cost of a run is reckoned."""
@@ -172,11 +184,11 @@ class RunRecord:
         values = {"task_token": task_token, "execution_arn": execution_arn}
         return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
 
-    def link_job_run(self, job: Job, application_id: str, job_run_id: str) -> Job:
-        """Record which job run a job has become, findable from both sides."""
+    def link_job_run(self, job: Job, application_id: str, job_run_id: str, log_uri: str | None = None) -> Job:
+        """Record which job run a job has become, findable from both sides; `log_uri` is that of its cluster."""
         link = {"run_id": job.run_id, "job": job.name}
         self._table.put({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"}, link)
-        values = {"application_id": application_id, "job_run_id": job_run_id}
+        values = _stored({"application_id": application_id, "job_run_id": job_run_id, "log_uri": log_uri})
         return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
 
     def find_job(self, job_run_id: str) -> Job | None:
@@ -287,7 +299,7 @@ def _from_item(kind: type[_Record], item: dict[str, Any]) -> _Record:
         values["states"] = _timeline(values["states"])
     if "waiting_for" in values:
         values["waiting_for"] = sorted(values["waiting_for"])
-    for name in ("position", "attempts", "expected_minutes"):
+    for name in ("position", "attempts", "expected_minutes", "timeout_minutes"):
         if name in values:
             values[name] = int(values[name])
     return kind(**values)

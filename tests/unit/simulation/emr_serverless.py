@@ -6,7 +6,8 @@ from typing import Any
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, TransientError
-from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication, ObservedJobRun
+from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.job_state import is_final
 
 from tests.unit.conftest import example_event
