@@ -116,11 +116,11 @@ def cost_command(
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    if ago := _AGO.fullmatch(text):
-        return now - int(ago[1]) * _UNITS[ago[2]]
     try:
+        if ago := _AGO.fullmatch(text):
+            return now - int(ago[1]) * _UNITS[ago[2]]
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         raise UsageError(f'"{text}" is no time: write 30d, 12h, 2w, 2026-11-01 or 2026-11-01T12:00.') from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
