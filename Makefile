@@ -9,7 +9,7 @@ DEFINITIONS := test_template or test_state_machines or test_run_succeeds_when_ev
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos clients check format jar bench smoke clean
+.PHONY: help setup run test browser chaos clients pictures check format jar bench smoke clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ run: setup ## Run the main job on this machine, from an upload to the e-mail
 
 test: setup ## Run the tests: unit, contract, and local with real Spark
 	$(BIN)/python -m pytest $(ARGS)
+
+browser: setup ## Open the run report in chromium (Debian: apt-get install chromium); make test does, too, if it is there
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 chaos: setup ## Break things on purpose, many times; SEED=... breaks the same again
 	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_crash.py

@@ -108,7 +108,7 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an ASCII terminal shows a "?" where it cannot show a letter
     try:
-        app()
+        app(prog_name="emrp")
     except CommandError as error:
         _fail(str(error), error.exit_code)
     except (LocalAwsError, EmrPipelinesError) as error:

@@ -59,7 +59,7 @@ def install() -> None:
     replace(app, "pin_request_origin", "de819c1bd9ac", _loopback_is_secure)
     replace(iam_evaluator, "authenticate", "42c3660c401b", _or_unsigned)
     replace(iam_actions, "extract_resource_arn", "82f51700695c", _or_as_aws_names_it)
-    replace(iam_actions, "request_tag_context", "d46adb816e02", _and_events)
+    replace(iam_actions, "request_tag_context", "d46adb816e02", _and_details)
     stepfunctions._run_task = _as_the_machines_role(stepfunctions._run_task)
     eventbridge._invoke_target = _if_target_lets_events_in(eventbridge._invoke_target)
 
@@ -144,14 +144,16 @@ def _or_as_aws_names_it(extract: Callable[..., str]) -> Callable[..., str]:
     return extract_resource_arn
 
 
-def _and_events(context_of: Callable[..., Json]) -> Callable[..., Json]:
-    """Tell policies which events somebody puts on a bus."""
+def _and_details(context_of: Callable[..., Json]) -> Callable[..., Json]:
+    """Tell policies which events somebody puts on a bus, and how somebody subscribes to a topic."""
 
     def request_context(service: str, action: str, body: bytes, parameters: Json) -> Json:
         context = context_of(service, action, body, parameters)
         if action == "events:PutEvents":
             sources = {entry.get("Source", "") for entry in json.loads(body).get("Entries", [])}
             context["events:source"] = sources.pop() if len(sources) == 1 else sorted(sources)
+        if action == "sns:Subscribe":
+            context |= {f"sns:{name}": value for name in ("Endpoint", "Protocol") for value in parameters.get(name, [])}
         return context
 
     return request_context

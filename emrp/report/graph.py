@@ -5,18 +5,19 @@ several rows; edges go between its columns, and along the margin where they pass
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from emr_pipelines.run import Job
 
-WIDTH, HEIGHT = 184, 46  # of a job
-COLUMN_GAP, ROW_GAP, LAYER_GAP = 32, 16, 56
+WIDTH, HEIGHT = 192, 46  # of a job
+COLUMN_GAP, ROW_GAP, LAYER_GAP = 34, 16, 56
 MOST_COLUMNS = 5
-_MARGIN = 30  # left and right of the jobs, for the edges that pass a layer
+_MARGIN = 26  # left and right of the jobs, for the edges that pass a layer
 _SWEEPS = 4
 _RADIUS = 9.0
+_LANE = COLUMN_GAP * 0.3  # from a job to the way down beside it; those that come go left, those that leave right
 
 
 @dataclass(frozen=True)
@@ -64,59 +65,65 @@ class _Place:
 
 
 _Point = tuple[float, float]
+_Upstream = Mapping[str, tuple[str, ...]]
 
 
 def lay_out(jobs: Sequence[Job]) -> Graph:
     """Return the picture of jobs that are in topological order."""
-    layers = _ordered(_layers(jobs))
+    upstream = _upstream(jobs)
+    layers = _ordered(_layers(upstream), upstream)
     columns = min(max((len(layer) for layer in layers), default=1), MOST_COLUMNS)
     inner = columns * (WIDTH + COLUMN_GAP) - COLUMN_GAP
     places, tops, height = _places(layers, inner)
     router = _Router(places, tops, 2 * _MARGIN + inner)
     by_name = {job.name: job for job in jobs}
     nodes = tuple(Node(by_name[name], place.x, place.y) for name, place in places.items())
-    return Graph(nodes, tuple(_edges(jobs, router)), 2 * _MARGIN + inner, height)
+    return Graph(nodes, tuple(_edges(upstream, router)), 2 * _MARGIN + inner, height)
 
 
-def _upstream(job: Job, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the jobs that come before a job, in the order in which they are known."""
-    before = {*job.upstream, *job.after}
-    return tuple(name for name in known if name in before)
-
-
-def _layers(jobs: Sequence[Job]) -> list[list[Job]]:
-    layer_of: dict[str, int] = {}
-    layers: list[list[Job]] = []
+def _upstream(jobs: Sequence[Job]) -> dict[str, tuple[str, ...]]:
+    """Return which jobs come right before each job: not those that come before one of these anyway."""
+    numbers = {job.name: number for number, job in enumerate(jobs)}
+    before: list[int] = []  # of each job all that come before it, as bits: a graph may have a million edges
+    right_before: dict[str, tuple[str, ...]] = {}
     for job in jobs:
-        before = [layer_of[name] for name in (*job.upstream, *job.after) if name in layer_of]
-        layer = layer_of[job.name] = max(before, default=-1) + 1
+        own = sorted(numbers[name] for name in {*job.upstream, *job.after} & numbers.keys())
+        implied = 0
+        for number in own:
+            implied |= before[number]
+        before.append(implied | sum(1 << number for number in own))
+        right_before[job.name] = tuple(jobs[number].name for number in own if not implied >> number & 1)
+    return right_before
+
+
+def _layers(upstream: _Upstream) -> list[list[str]]:
+    layer_of: dict[str, int] = {}
+    layers: list[list[str]] = []
+    for job, before in upstream.items():
+        layer = layer_of[job] = max((layer_of[name] for name in before), default=-1) + 1
         if layer == len(layers):
             layers.append([])
         layers[layer].append(job)
     return layers
 
 
-def _ordered(layers: list[list[Job]]) -> list[list[str]]:
+def _ordered(layers: list[list[str]], upstream: _Upstream) -> list[list[str]]:
     """Order each layer so that jobs stand near those that they are connected with."""
-    names = [[job.name for job in layer] for layer in layers]
-    neighbours: dict[str, dict[int, list[str]]] = defaultdict(lambda: {-1: [], 1: []})
-    layer_of = {name: number for number, layer in enumerate(names) for name in layer}
-    for job in (job for layer in layers for job in layer):
-        for name in {*job.upstream, *job.after} & layer_of.keys():
-            neighbours[job.name][-1].append(name)
-            neighbours[name][1].append(job.name)
+    downstream: dict[str, list[str]] = defaultdict(list)
+    for job, before in upstream.items():
+        for name in before:
+            downstream[name].append(job)
+    at = {name: (place + 0.5) / len(layer) for layer in layers for place, name in enumerate(layer)}
+
+    def centre(name: str, neighbours: Sequence[str]) -> float:
+        return sum(at[other] for other in neighbours) / len(neighbours) if neighbours else at[name]
+
     for sweep in range(_SWEEPS):
-        direction = -1 if sweep % 2 == 0 else 1
-        at = {name: (place + 0.5) / len(layer) for layer in names for place, name in enumerate(layer)}
-        for layer in names[::-direction]:
-
-            def centre(name: str, at: dict[str, float] = at, direction: int = direction) -> float:
-                found = neighbours[name][direction]
-                return sum(at[other] for other in found) / len(found) if found else at[name]
-
-            layer.sort(key=centre)
+        down = sweep % 2 == 0
+        for layer in layers if down else reversed(layers):
+            layer.sort(key=lambda name: centre(name, upstream[name] if down else downstream[name]))
             at |= {name: (place + 0.5) / len(layer) for place, name in enumerate(layer)}
-    return names
+    return layers
 
 
 def _places(layers: list[list[str]], inner: float) -> tuple[dict[str, _Place], list[float], float]:
@@ -137,13 +144,11 @@ def _places(layers: list[list[str]], inner: float) -> tuple[dict[str, _Place], l
     return places, tops, y - LAYER_GAP + 4
 
 
-def _edges(jobs: Sequence[Job], router: "_Router") -> Iterable[Edge]:
+def _edges(upstream_of: _Upstream, router: "_Router") -> Iterator[Edge]:
     """Yield the edges; where several jobs wait for the same several jobs, they meet in one point on the way."""
-    known = [job.name for job in jobs]
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for job in jobs:
-        if before := _upstream(job, known) if job.upstream or job.after else ():
-            groups[before].append(job.name)
+    for job, before in upstream_of.items():
+        groups[before].append(job)
     for upstream, downstream in groups.items():
         if len(upstream) > 1 and len(downstream) > 1:
             meeting = router.meeting(upstream, downstream)
@@ -195,7 +200,7 @@ class _Router:
             points.append((place.middle, place.y + HEIGHT))
             x = place.middle
         else:
-            x = place.x + WIDTH + COLUMN_GAP / 2
+            x = place.x + WIDTH + _LANE
             points += [(place.x + WIDTH, place.y + HEIGHT / 2), (x, place.y + HEIGHT / 2)]
         points.append((x, bottom + LAYER_GAP / 4))
         return points + (self._margin(towards, points[-1][1], layer) if layer > place.layer + 1 else [])
@@ -210,7 +215,7 @@ class _Router:
         above = self._tops[place.layer] - LAYER_GAP / 4
         if place.is_first_row:
             return [(place.middle, above), (place.middle, place.y)]
-        x = place.x - COLUMN_GAP / 2
+        x = place.x - _LANE
         return [(x, above), (x, place.y + HEIGHT / 2), (place.x, place.y + HEIGHT / 2)]
 
 

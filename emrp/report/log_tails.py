@@ -22,6 +22,8 @@ class LogTail:
     job: str
     title: str
     text: str
+    attempt: int | None = None
+    is_of_last_attempt: bool = True
 
 
 def read_log_tails(jobs: Sequence[Job]) -> list[LogTail]:
@@ -33,10 +35,16 @@ def read_log_tails(jobs: Sequence[Job]) -> list[LogTail]:
 
 def _tails(job: Job) -> list[LogTail]:
     logs = driver_logs(job, ("stdout", "stderr"), follow=False)
-    ends: dict[str, bytes] = {}
+    ends: dict[tuple[int | None, str], bytes] = {}
     for chunk in logs.read() if logs else ():
-        ends[chunk.title] = (ends.get(chunk.title, b"") + chunk.content)[-_BYTES:]
-    return [LogTail(job.name, title, _last_lines(end)) for title, end in ends.items() if end.strip()]
+        stream = chunk.attempt, chunk.title
+        ends[stream] = (ends.get(stream, b"") + chunk.content)[-_BYTES:]
+    last = max((attempt or 0 for attempt, _ in ends), default=0)
+    return [
+        LogTail(job.name, title, _last_lines(end), attempt, is_of_last_attempt=(attempt or 0) == last)
+        for (attempt, title), end in sorted(ends.items(), key=lambda stream: stream[0][1], reverse=True)
+        if end.strip()
+    ]
 
 
 def _last_lines(end: bytes) -> str:

@@ -24,8 +24,8 @@ from emrp.usual import Usual
 GENERATOR = "emrp report"  # by which a page is known as one of these
 
 _KINDS = {"green": "good", "red": "bad", "dim": "idle", "cyan": "active"}
-_SIGNS = {"good": "✓", "bad": "✗", "idle": "·", "active": "▶"}
-_LONGEST_NAME, _KEPT_START, _KEPT_END = 20, 11, 8
+_SIGNS = {"good": "✓", "bad": "✗", "idle": "○", "active": "▶"}
+_LONGEST_NAME, _KEPT_START, _KEPT_END = 19, 9, 9
 _RESOURCES = ("vCPUHour", "memoryGBHour", "storageGBHour")
 
 
@@ -52,7 +52,8 @@ class Report:
     def logs_of_failed(self) -> list[LogTail]:
         """Where to look first."""
         failed = {job.name for job in self.failed_jobs}
-        return [tail for tail in self.logs or () if tail.job in failed]
+        logs = [tail for tail in self.logs or () if tail.job in failed]
+        return sorted(logs, key=lambda tail: -(tail.attempt or 0))
 
     @property
     def other_logs(self) -> list[LogTail]:

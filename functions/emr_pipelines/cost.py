@@ -117,8 +117,9 @@ def billed(jobs: Sequence[Job]) -> dict[str, float]:
 
 
 def region_of(run: Run) -> str:
-    """Return the region in which a run executes."""
-    return run.execution_arn.split(":")[3]
+    """Return the region in which a run executes, or nothing when its ARN does not tell."""
+    parts = run.execution_arn.split(":")
+    return parts[3] if len(parts) > 3 else ""  # noqa: PLR2004 - arn:aws:states:region
 
 
 def usd(amount: float | None) -> str:

@@ -59,13 +59,18 @@ def find_leftovers(inventory: Inventory, at: datetime, grace: timedelta) -> list
     return list(_Search(inventory, iso_time(at - grace), iso_time(at - max(grace, _ORPHAN_AFTER))).leftovers())
 
 
-def find_closed_runs(inventory: Inventory) -> list[str]:
-    """Return the open runs of which nothing is open any more, or nothing is left but their names."""
-    closed = []
+def find_closed_runs(inventory: Inventory, at: datetime, grace: timedelta) -> list[str]:
+    """Return the open runs of which nothing is open any more, or nothing is left but their names.
+
+    One without jobs may have been stopped while it was planned, and its jobs come yet.
+    """
+    closed, before = [], iso_time(at - grace)
     for run_id in inventory.open_runs:
         run = inventory.runs.get(run_id)
         if run:
-            is_closed = run.settled and all(job.settled for job in inventory.jobs[run_id])
+            jobs = inventory.jobs[run_id]
+            is_planned = jobs or (run.ended_at or "") < before
+            is_closed = run.settled and bool(is_planned) and all(job.settled for job in jobs)
         else:
             is_closed = inventory.executions.get(run_id, run_id) is None
         closed += [run_id] if is_closed else []

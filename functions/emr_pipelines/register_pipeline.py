@@ -4,13 +4,17 @@ S3's events come twice, late, out of order and at the same time. So an event onl
 after every change bucket and registry are looked at again: whoever writes last has seen the last of both.
 """
 
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from emr_pipelines.definition import Definition
 from emr_pipelines.domain_event import pipeline_file_rejected, pipeline_registered, pipeline_retired
 from emr_pipelines.errors import InvalidPipelineError, Problem
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.email_subscriptions import EmailSubscriptions
 from emr_pipelines.gateways.event_rules import EventRules
+from emr_pipelines.gateways.notification_topic import NotificationTopic
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, PipelineFiles, StoredFile
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
 from emr_pipelines.gateways.schedules import Schedules
@@ -27,34 +31,43 @@ class Registration:
 
 def register_pipeline(
     name: str, *,
-    bucket: PipelineBucket, registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+    bucket: PipelineBucket, registry: PipelineRegistry, schedules: Schedules, rules: EventRules,
+    subscriptions: EmailSubscriptions, topic: NotificationTopic, events: DomainEvents,
 ) -> Registration:  # fmt: skip
-    """Make the file of the pipeline `name` live with its schedules and rules, or retire it when there is none.
+    """Make the file of the pipeline `name` live with what belongs to it, or retire it when there is none.
 
     A bad file changes nothing: what was live stays live, and the file is reported, once.
     """
     found, registered = bucket.files_of(name), registry.find(name)
     while True:
-        result = _choose(name, found, registered, rules)
+        result = _choose(name, found, registered, rules, topic)
         if result.live is None and registered and registered.file in [file.key for file in found.files]:
             result = replace(result, live=registry.get(name))  # an earlier version of the file
         if result.live:
-            _make_live(result.live, registered, registry=registry, schedules=schedules, rules=rules, events=events)
+            _make_live(
+                result.live, registered,
+                registry=registry, schedules=schedules, rules=rules, subscriptions=subscriptions, events=events,
+            )  # fmt: skip
         else:
-            _retire(name, registered, registry=registry, schedules=schedules, rules=rules, events=events)
+            _retire(
+                name, registered,
+                registry=registry, schedules=schedules, rules=rules, subscriptions=subscriptions, events=events,
+            )  # fmt: skip
         _report(name, found, result.rejected, bucket=bucket, events=events)
         files_before, found, registered = found.files, bucket.files_of(name), registry.find(name)
         if found.files == files_before and _is_registered(result.live, registered):
             return result
 
 
-def _choose(name: str, found: PipelineFiles, registered: Registered | None, rules: EventRules) -> Registration:
+def _choose(
+    name: str, found: PipelineFiles, registered: Registered | None, rules: EventRules, topic: NotificationTopic
+) -> Registration:
     """Find the file to be registered: the one that is, as long as it is there, else the oldest good one."""
     owner = registered.file if registered and registered.file in [file.key for file in found.files] else None
     live, rejected = None, {}
     for file in sorted(found.files, key=lambda file: file.key != owner):
         try:
-            live = _check(name, file, owner, rules)
+            live = _check(name, file, owner, rules, topic)
         except InvalidPipelineError as error:
             rejected[file] = error
         else:
@@ -62,25 +75,34 @@ def _choose(name: str, found: PipelineFiles, registered: Registered | None, rule
     return Registration(live, rejected)
 
 
-def _check(name: str, file: StoredFile, owner: str | None, rules: EventRules) -> Definition:
+def _check(name: str, file: StoredFile, owner: str | None, rules: EventRules, topic: NotificationTopic) -> Definition:
     """Return the definition in a file; `owner` is the file of the same pipeline that goes before it."""
     if owner and owner != file.key:
         taken = f'"{name}" is registered from {owner}: delete one of the two files'
         raise InvalidPipelineError(file.key, [Problem("name", taken)])
     definition = check_pipeline(file.key, name, file.text, file.version)
-    problems = []
-    for index, entry in enumerate(definition.data["triggers"]["events"]):
-        path = f"triggers.events[{index}].pattern"
-        if refusal := rules.refusal(entry["pattern"]):  # EventBridge itself knows best
-            problems.append(Problem(path, refusal, definition.line_of(path)))
+    problems = list(_refusals(definition, rules, topic))
     if problems:
         raise InvalidPipelineError(file.key, problems)
     return definition
 
 
+def _refusals(definition: Definition, rules: EventRules, topic: NotificationTopic) -> Iterator[Problem]:
+    """Yield what AWS itself has against a definition: it knows best."""
+    for index, entry in enumerate(definition.data["triggers"]["events"]):
+        path = f"triggers.events[{index}].pattern"
+        if refusal := rules.refusal(entry["pattern"]):
+            yield Problem(path, refusal, definition.line_of(path))
+    for index, name in enumerate(definition.data.get("notifications", {}).get("topics", [])):
+        path = f"notifications.topics[{index}]"
+        if refusal := topic.refusal(name):
+            yield Problem(path, refusal, definition.line_of(path))
+
+
 def _make_live(
     definition: Definition, registered: Registered | None, *,
-    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, subscriptions: EmailSubscriptions,
+    events: DomainEvents,
 ) -> None:  # fmt: skip
     """Store the definition first, so that whatever its triggers start knows it."""
     is_new = not _is_registered(definition, registered)
@@ -89,20 +111,42 @@ def _make_live(
     # Also when nothing is new: an earlier attempt may have died here, or written what was already old.
     schedules.apply(definition.name, definition.data["triggers"]["schedules"])
     rules.apply(definition.name, definition.data["triggers"]["events"])
-    if is_new or (registered and not registered.settled):
+    is_open = is_new or (registered is not None and not registered.settled)
+    addresses = definition.data.get("notifications", {}).get("email", [])
+    _subscribe(addresses if is_open else [], registry=registry, subscriptions=subscriptions)
+    if is_open:
         events.publish(pipeline_registered(definition))
         registry.settle(definition)
 
 
 def _retire(
     name: str, registered: Registered | None, *,
-    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, events: DomainEvents,
+    registry: PipelineRegistry, schedules: Schedules, rules: EventRules, subscriptions: EmailSubscriptions,
+    events: DomainEvents,
 ) -> None:  # fmt: skip
     schedules.apply(name, [])
     rules.apply(name, [])
     if registered:
         events.publish(pipeline_retired(name, registered.file, registered.version))
     registry.remove(name)
+    _subscribe([], registry=registry, subscriptions=subscriptions)
+
+
+def _subscribe(ask_again: Collection[str], *, registry: PipelineRegistry, subscriptions: EmailSubscriptions) -> None:
+    """Subscribe the addresses of all pipelines, which share subscriptions: whoever writes last has looked last."""
+    done, wanted = None, _addresses(registry)
+    while wanted != done:
+        subscriptions.apply(wanted, ask_again)
+        done, wanted = wanted, _addresses(registry)
+
+
+def _addresses(registry: PipelineRegistry) -> dict[str, set[str]]:
+    """Return who wants to hear of which pipelines."""
+    addresses = defaultdict(set)
+    for pipeline in registry.list():
+        for address in pipeline.emails:
+            addresses[address].add(pipeline.name)
+    return dict(addresses)
 
 
 def _is_registered(definition: Definition | None, registered: Registered | None) -> bool:

@@ -49,7 +49,8 @@ def sweep(
         stack_name, state_machine_arn, record=record, emr=emr, step_functions=step_functions, slots=slots
     )
     removals = []
-    for leftover in find_leftovers(inventory, datetime.now(UTC), grace):
+    at = datetime.now(UTC)
+    for leftover in find_leftovers(inventory, at, grace):
         problem = None
         try:
             _remove(
@@ -59,7 +60,7 @@ def sweep(
         except Exception as error:  # one that cannot be removed must not keep all the others
             problem = error
         removals.append(Removal(leftover, problem))
-    for run_id in find_closed_runs(inventory):
+    for run_id in find_closed_runs(inventory, at, grace):
         record.close_run(run_id)
     if removals:
         events.publish(sweep_completed([removal.as_json() for removal in removals]))

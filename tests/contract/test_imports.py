@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from tests.contract.cloud import DOMAIN, FUNCTIONS, ROOT, environment_of, function_folders
 
-REQUIREMENTS = FUNCTIONS / "requirements.txt"
+REQUIREMENTS = ROOT / "dependencies" / "requirements.txt"
 LAMBDA_HAS = "boto3"
 SOURCES = sorted(FUNCTIONS.rglob("*.py"))
 # What turns domain events into metrics: only handlers use it, so the command line does without Powertools.
@@ -47,7 +47,7 @@ def relative(path: Path) -> str:
 
 
 def declared() -> list[Requirement]:
-    """Return the lines of functions/requirements.txt."""
+    """Return the lines of dependencies/requirements.txt."""
     lines = (line.partition("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines())
     return [Requirement(line) for line in lines if line]
 
@@ -120,7 +120,7 @@ def test_requirements_are_all_imported_when_packaged() -> None:
 
 @pytest.fixture(scope="session")
 def site_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what functions/requirements.txt and Lambda bring, and nothing else of this environment."""
+    """A folder with what dependencies/requirements.txt and Lambda bring, and nothing else of this environment."""
     folder = tmp_path_factory.mktemp("site-packages")
     waiting = [*declared(), Requirement(LAMBDA_HAS)]
     seen: set[str] = set()

@@ -83,14 +83,18 @@ def test_nothing_is_lost_and_a_repair_goes_on_when_the_server_is_killed_under_a_
         ended = stack.aws.client("stepfunctions").describe_execution(executionArn=run)
         assert (ended["status"], ended["cause"]) == ("FAILED", "The local AWS ended while this was under way.")
         eventually(lambda: stack.item(run).get("state") == "FAILED", BUSY_SECONDS, 0.2)
-        assert {"done": "SUCCESS", "first": "FAILED", "second": "FAILED"}.items() <= states(stack, run).items()
+        jobs = {"done": "SUCCESS", "first": "FAILED", "second": "FAILED"}.items()
+        eventually(lambda: jobs <= states(stack, run).items(), BUSY_SECONDS, 0.2)
         assert stack.item(run)["cause"] == ended["cause"]
 
         stack.put("jobs/waits.py", DONE)
         repair = start(stack, repair=run.rpartition(":")[2])
         assert stack.ended(repair, BUSY_SECONDS) == "SUCCEEDED"
-        assert states(stack, repair) == {"first": "SUCCESS", "second": "SUCCESS", "last": "SUCCESS"}
-        assert len(stack.emails(run)) == 1
+        assert states(stack, repair) == dict.fromkeys(("done", "first", "second", "last"), "SUCCESS")
+        reused = {name: stack.item(repair, f"JOB#{name}").get("reused_from") for name in ("done", "first")}
+        assert reused == {"done": run.rpartition(":")[2], "first": None}
+        about_failure = [email for email in stack.emails(run) if email["subject"].startswith("crashed failed")]
+        assert len(about_failure) == 1
         assert stack.ended(stack.upload("kept"), BUSY_SECONDS) == "SUCCEEDED"
 
 

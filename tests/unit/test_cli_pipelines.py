@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from emr_pipelines.gateways.email_subscriptions import EmailSubscriptions
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, name_of
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
@@ -21,7 +22,7 @@ from emrp import pipelines
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError
 from emrp.stack import Stack
 from tests.unit.conftest import SALARIES, Command
-from tests.unit.fakes import FakeDomainEvents
+from tests.unit.fakes import FakeDomainEvents, FakeTopic
 
 KEY = "pipelines/salaries.yaml"
 
@@ -54,11 +55,19 @@ def registration(
     dead_letters, queue = "arn:aws:sqs:us-east-1:1:dead", "arn:aws:sqs:us-east-1:1:queue"
     schedules = Schedules("emr-pipelines", "arn:aws:iam::123456789012:role/schedule", queue, dead_letters)
     rules = EventRules("emr-pipelines", queue, dead_letters)
+    subscriptions = EmailSubscriptions(boto3.client("sns").create_topic(Name="topic")["TopicArn"], "emr-pipelines")
 
     def register(_seconds: float) -> None:
         for name in {*map(name_of, bucket.list()), *(registered.name for registered in registry.list())}:
             register_pipeline(
-                name, bucket=bucket, registry=registry, schedules=schedules, rules=rules, events=FakeDomainEvents()
+                name,
+                bucket=bucket,
+                registry=registry,
+                schedules=schedules,
+                rules=rules,
+                subscriptions=subscriptions,
+                topic=FakeTopic(),
+                events=FakeDomainEvents(),
             )
 
     monkeypatch.setattr(pipelines, "time", SimpleNamespace(monotonic=time.monotonic, sleep=register))

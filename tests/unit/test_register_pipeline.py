@@ -85,6 +85,7 @@ def files(s3: Any, registry: PipelineRegistry, invoke: Invoke, monkeypatch: pyte
     s3.delete_object(Bucket="bucket", Key=FILE)
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
     boto3.client("scheduler").create_schedule_group(Name="emr-pipelines")
+    boto3.client("sns").create_topic(Name="topic")
     monkeypatch.setattr(
         app, "rules", MotosEventRules("emr-pipelines", "arn:aws:sqs:us-east-1:1:queue", "arn:aws:sqs:us-east-1:1:dead")
     )
@@ -354,3 +355,40 @@ class TestEventRules:
 
         gateway.apply(one, [])
         assert len(rules()) == 1
+
+
+class TestNotifications:
+    """Addresses are subscribed, and topics are those that the stack may publish to."""
+
+    def told(self, lines: str) -> str:
+        return SALARIES.replace("notifications:\n", f"notifications:\n  {lines}\n")
+
+    def subscriptions(self) -> list[str]:
+        sns = boto3.client("sns")
+        return [item["Endpoint"] for item in sns.list_subscriptions()["Subscriptions"]]
+
+    def test_address_is_subscribed_when_and_as_long_as_a_file_names_it(self, files: Files) -> None:
+        files.put(self.told("email: [ops@example.org]"))
+        assert self.subscriptions() == ["ops@example.org"]
+
+        files.put(SALARIES)
+        assert self.subscriptions() == []
+
+    def test_address_is_forgotten_when_its_file_is_deleted(self, files: Files) -> None:
+        files.put(self.told("email: [ops@example.org]"))
+        files.delete()
+
+        assert self.subscriptions() == []
+
+    def test_file_is_rejected_when_the_stack_may_not_publish_to_its_topics(
+        self, files: Files, registry: PipelineRegistry
+    ) -> None:
+        boto3.client("sns").create_topic(Name="emr-pipelines-notify-sales")
+        files.put(self.told("topics: [emr-pipelines-notify-sales, sales, emr-pipelines-notify-gone]"))
+
+        report = files.report()
+        assert report
+        assert "notifications.topics[1]: must begin with emr-pipelines-notify-" in report
+        assert "notifications.topics[2]: there is no such topic" in report
+        assert "topics[0]" not in report
+        assert registry.find("salaries") is None

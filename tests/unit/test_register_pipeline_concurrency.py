@@ -5,8 +5,9 @@ invocation's. Which one goes on, dies or starts, and when somebody uploads or de
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from emr_pipelines import register_pipeline as use_case
 from emr_pipelines.definition import Definition
 from emr_pipelines.domain_event import DomainEvent
 from emr_pipelines.errors import InvalidPipelineError, Problem, TransientError
+from emr_pipelines.gateways.email_subscriptions import EmailSubscriptions
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, PipelineFiles, StoredFile
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
@@ -21,7 +23,7 @@ from emr_pipelines.gateways.schedules import Schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.fakes import FakeDomainEvents
+from tests.unit.fakes import FakeDomainEvents, FakeTopic
 
 KEYS = ("pipelines/x.yaml", "pipelines/x.json")
 _DEADLINE_SECONDS = 10
@@ -123,12 +125,17 @@ class Registry(PipelineRegistry):
     def put(self, definition: Definition) -> None:
         step()
         self.definition = definition
-        self.summary = Registered("x", definition.file, definition.version, "", {}, settled=False)
+        emails = frozenset(definition.data["notifications"]["email"])
+        self.summary = Registered("x", definition.file, definition.version, "", {}, settled=False, emails=emails)
+
+    def list(self) -> list[Registered]:
+        step()
+        return [self.summary] if self.summary else []
 
     def settle(self, definition: Definition) -> None:
         step()
         if self.summary and (self.summary.file, self.summary.version) == (definition.file, definition.version):
-            self.summary = Registered("x", definition.file, definition.version, "", {}, settled=True)
+            self.summary = replace(self.summary, settled=True)
 
     def remove(self, name: str) -> None:
         step()
@@ -161,6 +168,15 @@ class ScheduleGroup(Things, Schedules):
     pass
 
 
+class Subscriptions(EmailSubscriptions):
+    def __init__(self) -> None:
+        self.addresses: dict[str, set[str]] = {}
+
+    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> None:
+        step()
+        self.addresses = {address: set(pipelines) for address, pipelines in wanted.items()}
+
+
 class Bus(FakeDomainEvents):
     def publish(self, event: DomainEvent) -> None:
         step()
@@ -175,7 +191,10 @@ def check(file: str, name: str, text: str, version: str) -> Definition:
 
 
 def triggers(text: str) -> dict[str, Any]:
-    return {"triggers": {"schedules": [f"{text} schedule", "always"], "events": []}}
+    return {
+        "triggers": {"schedules": [f"{text} schedule", "always"], "events": []},
+        "notifications": {"email": [f"{text}@example.org"]},
+    }
 
 
 class World:
@@ -183,7 +202,7 @@ class World:
 
     def __init__(self) -> None:
         self.bucket, self.registry, self.bus = Bucket(), Registry(), Bus()
-        self.schedules, self.rules = ScheduleGroup(), Rules()
+        self.schedules, self.rules, self.subscriptions = ScheduleGroup(), Rules(), Subscriptions()
         self.events = 0  # those of S3 that nobody has received
         self.running: list[Invocation] = []
 
@@ -201,6 +220,8 @@ class World:
                     registry=self.registry,
                     schedules=self.schedules,
                     rules=self.rules,
+                    subscriptions=self.subscriptions,
+                    topic=FakeTopic(),
                     events=self.bus,
                 )
             )
@@ -254,7 +275,7 @@ def assert_live_is_what_the_bucket_holds(world: World) -> None:
     good = {key for key, file in files.items() if file.text != "bad"}
     if live is None:
         assert not good
-        assert (world.registry.definition, world.schedules.names) == (None, set())
+        assert (world.registry.definition, world.schedules.names, world.subscriptions.addresses) == (None, set(), {})
         assert world.bucket.reports.keys() == files.keys()
         return
     definition = world.registry.definition
@@ -263,6 +284,7 @@ def assert_live_is_what_the_bucket_holds(world: World) -> None:
     assert live.settled
     assert live.file in files
     assert world.schedules.names == set(definition.data["triggers"]["schedules"])
+    assert world.subscriptions.addresses == {address: {"x"} for address in definition.data["notifications"]["email"]}
     if live.file in good:
         assert live.version == files[live.file].version
     assert world.bucket.reports.keys() == files.keys() - ({live.file} & good)

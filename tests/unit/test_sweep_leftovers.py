@@ -1,5 +1,6 @@
 """What is left follows from the inventory alone, whatever the inventory is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,7 +67,7 @@ def inventories(draw: st.DrawFn, fate: str) -> Inventory:
 @given(inventories("alive"))
 def test_nothing_is_taken_from_a_run_when_it_is_alive(inventory: Inventory) -> None:
     assert {leftover.kind for leftover in find_leftovers(inventory, NOW, GRACE)} <= OF_JOBS
-    assert find_closed_runs(inventory) == []
+    assert find_closed_runs(inventory, NOW, GRACE) == []
 
 
 @given(st.sampled_from(["alive", "dead", "ended", "unknown"]).flatmap(inventories))
@@ -94,7 +95,16 @@ def test_everything_that_is_still_there_is_found_when_its_run_has_long_ended(inv
     (job,) = inventory.jobs["r"]
     is_on_emr = bool(inventory.job_runs) and job.job_run_id == "jr"
     assert (Kind.JOB_NOT_ENDED in kinds) == (not job.ended and not is_on_emr)
-    assert bool(find_closed_runs(inventory)) == (inventory.runs["r"].settled and job.settled)
+    assert bool(find_closed_runs(inventory, NOW, GRACE)) == (inventory.runs["r"].settled and job.settled)
+
+
+@given(inventories("ended"))
+def test_run_without_jobs_is_not_closed_when_it_may_be_about_to_be_planned(inventory: Inventory) -> None:
+    inventory = replace(inventory, jobs={"r": []})
+    run = inventory.runs["r"]
+
+    is_old = (run.ended_at or "") < iso_time(NOW - GRACE)
+    assert bool(find_closed_runs(inventory, NOW, GRACE)) == (run.settled and is_old)
 
 
 @given(inventories("unknown"))

@@ -66,7 +66,7 @@ def _subscription_registry(inbox: Inbox) -> AccountRegionScopedDict:
 
 
 def _asking_again(inbox: Inbox, subscribe: Action) -> Action:
-    """Make Subscribe answer "pending confirmation", and ask again when it is called a second time."""
+    """Make Subscribe answer "pending confirmation", unless the ARN is wanted, and ask again at a second call."""
 
     def subscribe_by_email(params: dict[str, Any]) -> Response:
         known = set(sns._sub_arn_to_topic.keys())
@@ -75,6 +75,8 @@ def _asking_again(inbox: Inbox, subscribe: Action) -> Action:
             if subscription["arn"].encode() in response[2]:
                 if subscription["arn"] in known:
                     _ask_for_confirmation(inbox, subscription)
+                if sns._p(params, "ReturnSubscriptionArn") == "true":
+                    return response
                 return _with_arn(response, subscription["arn"], "pending confirmation")
         return response
 

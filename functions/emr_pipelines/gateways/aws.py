@@ -39,7 +39,9 @@ _TRANSIENT_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
-_MISSING_CODES = frozenset({"ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "404", "ExecutionDoesNotExist"})
+_MISSING_CODES = frozenset(
+    {"ResourceNotFoundException", "NotFound", "NoSuchKey", "NoSuchBucket", "404", "ExecutionDoesNotExist"}
+)
 
 
 @cache

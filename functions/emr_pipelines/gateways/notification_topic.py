@@ -16,6 +16,7 @@ class NotificationTopic:
     def __init__(self, topic_arn: str, stack_name: str) -> None:
         self._sns = client("sns")
         self._topic_arn = topic_arn
+        self._stack_name = stack_name
         self._prefix = f"{stack_name}-notify-"
 
     def publish(
@@ -36,7 +37,9 @@ class NotificationTopic:
                 Subject=subject,
                 MessageStructure="json",
                 Message=json.dumps({"default": body, **dict.fromkeys(_PROGRAMS, document)}),
-                MessageAttributes={name: _attribute(value) for name, value in attributes.items()},
+                MessageAttributes={
+                    name: _attribute(value) for name, value in {**attributes, "stack": self._stack_name}.items()
+                },
             )
 
     def refusal(self, topic: str) -> str | None:

@@ -22,7 +22,8 @@ from emr_pipelines.gateways.table import Table
 class Registered:
     """What is known of a pipeline without reading its definition.
 
-    `settled` says that its schedules and rules are made, too, and that its registration has been published.
+    `settled` says that its schedules, rules and subscriptions are made, too, and that its registration has been
+    published. `emails` are the addresses that want its notifications.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Registered:
     registered_at: str
     triggers: dict[str, Any]
     settled: bool = True
+    emails: frozenset[str] = frozenset()
 
 
 class PipelineRegistry:
@@ -61,10 +63,11 @@ class PipelineRegistry:
         document = json.dumps({"data": definition.data, "lines": definition.lines}, separators=(",", ":"))
         version = {"file": definition.file, "version": definition.version, "registered_at": now()}
         triggers = json.dumps(definition.data.get("triggers", {}))
+        emails = definition.data.get("notifications", {}).get("email", [])
         self._table.put_together(
             [
                 (_definition_key(definition.name), {**version, "document": zlib.compress(document.encode())}),
-                (_summary_key(definition.name), {**version, "triggers": triggers, "settled": False}),
+                (_summary_key(definition.name), {**version, "triggers": triggers, "emails": emails, "settled": False}),
             ],
             expires=False,
         )
@@ -80,8 +83,15 @@ class PipelineRegistry:
 
 
 def _registered(item: dict[str, Any]) -> Registered:
-    triggers = json.loads(item["triggers"])
-    return Registered(item["sk"], item["file"], item["version"], item["registered_at"], triggers, item["settled"])
+    return Registered(
+        item["sk"],
+        item["file"],
+        item["version"],
+        item["registered_at"],
+        json.loads(item["triggers"]),
+        item["settled"],
+        frozenset(item.get("emails", [])),  # an older version has registered none
+    )
 
 
 def _definition_key(name: str) -> dict[str, str]:

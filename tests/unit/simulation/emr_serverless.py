@@ -69,6 +69,7 @@ class SimulatedApplication:
 
     application_id: str
     request: dict[str, Any]
+    created: float
     state: str = "CREATING"
 
 
@@ -99,14 +100,19 @@ class SimulatedEmrServerless(EmrServerless):
     def create_application(self, request: dict[str, Any], client_token: str) -> str:
         if client_token not in self._tokens:
             application_id = self._tokens[client_token] = f"app{len(self.applications) + 1}"
-            self.applications[application_id] = SimulatedApplication(application_id, request)
+            self.applications[application_id] = SimulatedApplication(application_id, request, self._happenings.seconds)
             self._change_later(application_id, 2, "CREATING", "CREATED")
         return self._tokens[client_token]
 
     def get_application(self, application_id: str) -> ObservedApplication:
         if application_id not in self.applications:
             raise ResourceMissingError("GetApplication", "ResourceNotFoundException", application_id)
-        return ObservedApplication(application_id, self.applications[application_id].state, "")
+        application = self.applications[application_id]
+        created_at = self._time(application.created)
+        return ObservedApplication(application_id, application.state, "", application.request["tags"], created_at)
+
+    def list_applications(self) -> list[str]:
+        return [name for name, application in self.applications.items() if application.state != "TERMINATED"]
 
     def update_application(self, application_id: str, request: dict[str, Any], client_token: str) -> None:
         self._require("UpdateApplication", application_id, {"CREATED", "STOPPED"})
@@ -178,7 +184,13 @@ class SimulatedEmrServerless(EmrServerless):
             observed_at=self._time(since),
             state_details=f"It is {state}.",
             attempts=1,
+            tags=job_run.request["tags"],
+            created_at=self._time(job_run.started),
         )
+
+    def list_open_job_runs(self, application_id: str) -> list[str]:
+        of_application = [job_run for job_run in self.job_runs.values() if job_run.application_id == application_id]
+        return [job_run.job_run_id for job_run in of_application if job_run.ended is None]
 
     def find_job_run(self, application_id: str, request: dict[str, Any], since: str) -> str | None:
         for job_run_id, job_run in self.job_runs.items():

@@ -70,6 +70,10 @@ class Happenings:
             self.seconds = timer.at
             timer.action()
 
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self._next() is None
+
     def call(self, function: Callable[[], Any], done: Done) -> None:
         """Run a function that calls `pause`, and tell `done` what it has returned or raised."""
         thread = self._idle.pop() if self._idle else _Thread()

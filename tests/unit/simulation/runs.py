@@ -81,6 +81,7 @@ def deployed(scenario: Scenario) -> World:
 
 def start(world: World, run_id: str, run_input: dict[str, Any]) -> None:
     """Start a run."""
+    world.keep_swept()
     world.step_functions.start(PIPELINE, run_id, run_input, lambda _: None)
 
 
@@ -100,8 +101,8 @@ def check_end(world: World) -> None:
     executions = world.step_functions.executions.values()
     assert [execution.name for execution in executions if execution.status == "RUNNING"] == []
     running = [job_run.job_run_id for job_run in world.emr.job_runs.values() if job_run.ended is None]
-    # One that was submitted by a function that was killed before it noted it is left to the sweep.
-    assert [job_run_id for job_run_id in running if world.is_harmless() or world.record.find_job(job_run_id)] == []
+    assert running == []
+    assert world.record.list_open_runs() == []
 
 
 def check_promptness(world: World, seconds: float) -> None:
@@ -158,7 +159,7 @@ class RunCheck:
             self._check_job(job)
             for job_run in self.job_runs[job.name]:
                 self._check_order(job, job_run)
-        if self.run.lifecycle == "transient" and self.world.weather.lost == 0:
+        if self.run.lifecycle == "transient":
             states = [application.state for application in self.world.emr.applications.values()]
             assert set(states) <= {"TERMINATED"}
 
@@ -182,12 +183,12 @@ class RunCheck:
             assert (job.state, job_runs) == ("SUCCESS", [])
             return
         assert len(job_runs) <= 1
-        linked = [job_run.job_run_id for job_run in job_runs] == ([job.job_run_id] if job.job_run_id else [])
-        if self._may_be_left_to_the_sweep() and not (linked and job.settled):
+        assert (job.state in _FINAL, job.settled) == (True, True)
+        if job.state == "CANCELLED" and not job.job_run_id and self._was_interrupted():
+            # Whoever submitted it after all was killed before noting it: the sweep has found the job run by its tags.
+            assert all(job_run.ended for job_run in job_runs)
             return
-        assert linked
-        assert job.state in _FINAL
-        assert job.settled or self._was_stopped_while_planned()
+        assert [job_run.job_run_id for job_run in job_runs] == ([job.job_run_id] if job.job_run_id else [])
         planned = self.scenario.job(job.definition)
         upstream = [self.jobs[name].state for name in job.upstream]
         if job.state == "SKIPPED":
@@ -208,15 +209,6 @@ class RunCheck:
 
     def _was_interrupted(self) -> bool:
         return self.run.state in {CANCELLED, SKIPPED, TIMED_OUT} or self.run.stopping is not None
-
-    def _was_stopped_while_planned(self) -> bool:
-        """Whether the run had ended before its jobs were known to anybody."""
-        return self.run.state == CANCELLED and self.world.step_functions.run(self.run.run_id).path == ["Plan Run"]
-
-    def _may_be_left_to_the_sweep(self) -> bool:
-        """Whether the one that would have noticed something was lost or killed when the run did not wait any more."""
-        is_reliable = self.world.is_harmless() and self.world.weather.lost == 0
-        return self._was_interrupted() and not is_reliable
 
     def _check_order(self, job: Job, job_run: SimulatedJobRun) -> None:
         """Check that a job run began only after all that comes before it had ended."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
-from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from jsonata import jsonata
 
 from tests.unit.conftest import ROOT
@@ -45,6 +46,19 @@ class SimulatedStepFunctions(StepFunctions):
             return False
         self.start(state_machine_arn, name, run_input, lambda _: None)
         return True
+
+    def describe_execution(self, execution_arn: str) -> ObservedExecution | None:
+        execution = self.executions.get(execution_arn)
+        return execution.observed() if execution else None
+
+    def list_executions(self, state_machine_arn: str, status: str, since: str | None = None) -> set[str]:
+        machine = state_machine_arn.rpartition("emr-pipelines-")[2]
+        found = [execution for execution in self.executions.values() if execution.machine == machine]
+        return {
+            execution.name
+            for execution in found
+            if execution.status == status and (since is None or execution.observed().started_at >= since)
+        }
 
     def send_success(self, task_token: str, output: Mapping[str, Any]) -> None:
         self._finish(task_token, ("", output))
@@ -101,6 +115,8 @@ class Execution:
         self.name = arn.rsplit(":", 1)[1]
         self.status = "RUNNING"
         self.error: str | None = None
+        self.cause: str | None = None
+        self.started, self.stopped = machines.happenings.seconds, 0.0
         self.path: list[str] = []
         self._on_end = on_end
         self._definition = _definition(machine)
@@ -117,11 +133,21 @@ class Execution:
         self._flow = Flow(self, self._definition, context, self._finish)
         self._flow.enter(self._definition["StartAt"], self.input)
 
+    def observed(self) -> ObservedExecution:
+        """Return what DescribeExecution says."""
+        at = self.machines.happenings.at
+        stopped_at = iso_time(at(self.stopped)) if self.status != "RUNNING" else None
+        return ObservedExecution(
+            self.status, iso_time(at(self.started)), stopped_at, self.input, self.error, self.cause
+        )
+
     def end(self, status: str, outcome: Outcome) -> None:
         if self.status != "RUNNING":
             return
         self.status = status
-        self.error = outcome[0] or None
+        self.stopped = self.machines.happenings.seconds
+        if status != "SUCCEEDED":
+            self.error, self.cause = (text or None for text in outcome)
         if self._timer:
             self._timer.cancel()
         if self._flow:

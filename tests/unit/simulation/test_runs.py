@@ -1,5 +1,6 @@
 """Runs end, and end as they must, whatever happens to them."""
 
+import pytest
 from emr_pipelines.run import FAILED, SKIPPED, SUCCEEDED
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,9 @@ from tests.unit.simulation.runs import (
 )
 from tests.unit.simulation.scenarios import PIPELINE_NAME, Overlap, Scenario, overlaps, scenarios
 from tests.unit.simulation.world import Weather
+
+# A sweep that is killed has counted nothing yet.
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")
 
 CALM = Weather(burst=1000)
 KILLING = Weather(burst=1000, killed=0.05)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from emr_pipelines import clock
+from emr_pipelines import clock, inventory, sweep
 from emr_pipelines.domain_event import DomainEvent
 from emr_pipelines.errors import EmrPipelinesError, TransientError
 from emr_pipelines.gateways import pipeline_registry, run_record, run_slots
@@ -29,6 +29,9 @@ from tests.unit.simulation.memory_table import MemoryTable
 from tests.unit.simulation.state_machines import End, Execution, SimulatedStepFunctions
 
 _FUNCTION_TIMEOUT = 60.0
+_SWEEP_TIMEOUT = 900.0
+_SWEEP_EVERY = 900.0
+_SWEEPS_AFTERWARDS = 10  # what belongs to an unknown run is left alone for an hour
 _STALL = 3.0
 _RETRY_DELAYS = (60.0, 120.0)  # of Lambda, for an event that a function could not handle
 _FAULTY_ATTEMPTS = 4  # fewer than the state machines make
@@ -39,6 +42,7 @@ _FUNCTIONS = (
     "handle_state_change",
     "launch_application",
     "plan_run",
+    "sweep",
     "wait_for_slot",
     "wait_for_upstream",
 )
@@ -91,6 +95,7 @@ class World:
         self._functions: dict[str, Callable[[Any], Any]] = {}
         self._invocation = threading.local()
         self._calls = 0
+        self._sweeps_left = 0
         self._after_calls: dict[int, Callable[[], None]] = {}
 
     @property
@@ -121,7 +126,8 @@ class World:
             "events": Unreliable(self, self.published),
         }
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(clock, "datetime", _simulated_datetime(self.happenings))
+            for module in (clock, inventory, sweep):
+                patch.setattr(module, "datetime", _simulated_datetime(self.happenings))
             for name in _FUNCTIONS:
                 module = importlib.import_module(f"{name}.app")
                 for gateway in gateways.keys() & vars(module).keys():
@@ -133,13 +139,24 @@ class World:
             finally:
                 self.happenings.close()
 
-    def is_harmless(self) -> bool:
-        """Whether no function is interrupted."""
-        return self.weather.killed + self.weather.throttled + self.weather.stalled == 0
-
     def after_calls(self, number: int, action: Callable[[], None]) -> None:
         """Let something happen when the functions have called so many gateways."""
         self._after_calls[number] = action
+
+    def keep_swept(self) -> None:
+        """Sweep at the schedule of the template from now on, and for a while when nothing else happens any more."""
+        if self._sweeps_left == 0:
+            self._sweep_later()
+        self._sweeps_left = _SWEEPS_AFTERWARDS
+
+    def _sweep_later(self) -> None:
+        def sweep_now() -> None:
+            self._sweeps_left = self._sweeps_left - 1 if self.happenings.is_over() else _SWEEPS_AFTERWARDS
+            self._invoke_for_event("sweep", example_event("sweep.scheduled"), [*_RETRY_DELAYS], 0.0)
+            if self._sweeps_left:
+                self._sweep_later()
+
+        self.happenings.after(_SWEEP_EVERY, sweep_now)
 
     def call(self, operation: Callable[[], Any]) -> Any:
         """Call a gateway from a function, with all that can go wrong."""
@@ -183,7 +200,8 @@ class World:
 
     def _invoke(self, function: str, event: Any, on_end: End, *, is_last_attempt: bool) -> None:
         def invoke() -> Any:
-            self._invocation.deadline = self.happenings.seconds + _FUNCTION_TIMEOUT
+            timeout = _SWEEP_TIMEOUT if function == "sweep" else _FUNCTION_TIMEOUT
+            self._invocation.deadline = self.happenings.seconds + timeout
             self._invocation.is_last_attempt = is_last_attempt
             return self._functions[function](event)
 
