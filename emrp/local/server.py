@@ -169,12 +169,13 @@ def _assemble(inbox: Inbox, *, enforce_iam: bool, inject_faults: bool) -> AsgiAp
     """Import ministack (its settings are in place by now) and put our parts into it."""
     import ministack.app  # noqa: PLC0415
 
-    from emrp.local import emr_serverless, iam, patches  # noqa: PLC0415
+    from emrp.local import emr_on_ec2, emr_serverless, iam, patches  # noqa: PLC0415
 
     patches.install(inbox)
     if enforce_iam:
         iam.install()
     emr_serverless.install()
+    emr_on_ec2.install()
     app: AsgiApp = ministack.app.app
     if os.environ["PERSIST_STATE"] == "1":
         from emrp.local import durability  # noqa: PLC0415
@@ -189,12 +190,13 @@ def _assemble(inbox: Inbox, *, enforce_iam: bool, inject_faults: bool) -> AsgiAp
 
 async def _end_services() -> None:
     """Stop what our services run, before the server saves their state."""
-    from emrp.local import emr_serverless  # noqa: PLC0415
+    from emrp.local import emr_on_ec2, emr_serverless  # noqa: PLC0415
 
-    try:
-        await emr_serverless.shutdown()
-    except Exception:
-        log.exception("EMR Serverless did not shut down cleanly")
+    for service in (emr_serverless, emr_on_ec2):
+        try:
+            await service.shutdown()
+        except Exception:
+            log.exception("%s did not shut down cleanly", service.__name__)
 
 
 def _stop_signal(parent_fd: int | None) -> asyncio.Event:

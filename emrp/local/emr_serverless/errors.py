@@ -1,7 +1,9 @@
-"""What the service answers when it refuses a request."""
+"""What the services of EMR answer when they refuse a request."""
 
 _STATUS = {
     "ValidationException": 400,
+    "InvalidRequestException": 400,
+    "InvalidAction": 400,
     "SerializationException": 400,
     "ServiceQuotaExceededException": 402,
     "AccessDeniedException": 403,

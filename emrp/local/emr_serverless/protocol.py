@@ -86,7 +86,7 @@ def check(parameters: Mapping[str, Any], shape: StructureShape) -> None:
 
 def output(operation: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result as JSON, with the members that the model knows."""
-    content: dict[str, Any] = _output(result, output_shape(operation))
+    content: dict[str, Any] = known(result, output_shape(operation))
     return content
 
 
@@ -118,7 +118,7 @@ def _parameters(shape: StructureShape, labels: Mapping[str, str], query: Query, 
             case "querystring" if wire_name in query:
                 parameters[name] = _from_query(query[wire_name], member, name)
             case None if content.get(wire_name) is not None:
-                parameters[name] = _input(content[wire_name], member, name)
+                parameters[name] = typed(content[wire_name], member, name)
     return parameters
 
 
@@ -159,10 +159,12 @@ _JSON_TYPES: dict[str, type | tuple[type, ...]] = {
     "integer": int,
     "long": int,
     "double": (int, float),
+    "float": (int, float),
+    "timestamp": (int, float),
 }
 
 
-def _input(value: Value, shape: Shape, path: str) -> Value:
+def typed(value: Value, shape: Shape, path: str) -> Value:
     """Keep what the model knows of a JSON value; a value of another type is refused."""
     expected = _JSON_TYPES[shape.type_name]
     fits = isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
@@ -171,30 +173,30 @@ def _input(value: Value, shape: Shape, path: str) -> Value:
     match shape:
         case StructureShape():
             return {
-                name: _input(value[name], member, f"{path}.{name}")
+                name: typed(value[name], member, f"{path}.{name}")
                 for name, member in shape.members.items()
                 if value.get(name) is not None
             }
         case MapShape():
-            return {key: _input(item, shape.value, f"{path}.{key}") for key, item in value.items()}
+            return {key: typed(item, shape.value, f"{path}.{key}") for key, item in value.items()}
         case ListShape():
-            return [_input(item, shape.member, f"{path}[{index}]") for index, item in enumerate(value)]
+            return [typed(item, shape.member, f"{path}[{index}]") for index, item in enumerate(value)]
     return value
 
 
-def _output(value: Value, shape: Shape) -> Value:
+def known(value: Value, shape: Shape) -> Value:
     """Turn a result into JSON, without the members that the model does not have."""
     match shape:
         case StructureShape():
             return {
-                name: _output(value[name], member)
+                name: known(value[name], member)
                 for name, member in shape.members.items()
                 if value.get(name) is not None
             }
         case MapShape():
-            return {key: _output(item, shape.value) for key, item in value.items()}
+            return {key: known(item, shape.value) for key, item in value.items()}
         case ListShape():
-            return [_output(item, shape.member) for item in value]
+            return [known(item, shape.member) for item in value]
     return round(value.timestamp(), 3) if isinstance(value, datetime) else value
 
 

@@ -90,7 +90,7 @@ def read_spark_submit_parameters(parameters: str) -> tuple[str | None, dict[str,
         elif option in _OPTION_PROPERTIES:
             properties[_OPTION_PROPERTIES[option]] = value
         else:
-            raise InvalidJobDriver(f"sparkSubmitParameters: {option} is not supported by EMR Serverless.")
+            raise InvalidJobDriver(f"sparkSubmitParameters: {option} is not supported.")
     return main_class, properties
 
 
