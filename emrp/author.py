@@ -15,6 +15,7 @@ from emr_pipelines.pipeline import check_pipeline
 from emr_pipelines.pipeline_schema import pipeline_schema
 from emr_pipelines.plan import plan
 from emr_pipelines.run import Job, Run
+from emr_pipelines.service_model import operation_of
 from emr_pipelines.stack import Stack
 from emr_pipelines.state_transitions import planned_transitions
 from emr_pipelines.triggers import Upload
@@ -151,10 +152,23 @@ def _document(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
         "trigger": run.trigger,
         "deadline": run.deadline,
         "lifecycle": run.lifecycle,
-        "application": run.application or {"applicationId": run.application_id},
+        **({"cluster": run.cluster} if run.on_cluster else {"application": _application(run)}),
         "jobs": [{name: job[name] for name in shown} for job in fields],
         "stateTransitions": planned_transitions(jobs),
     }
+
+
+def _application(run: Run) -> dict[str, Any]:
+    return run.application or {"applicationId": run.application_id}
+
+
+def _place(run: Run) -> str:
+    """Name the first request of a run."""
+    if run.on_cluster and run.lifecycle == "existing":
+        return "DescribeCluster"
+    if run.on_cluster:
+        return f"{'CreateStack' if 'template' in run.cluster else 'RunJobFlow'}, lifecycle {run.lifecycle}"
+    return f"CreateApplication, lifecycle {run.lifecycle}" if run.application else "StartApplication"
 
 
 def _show(console: Console, run: Run, jobs: Sequence[Job]) -> None:
@@ -164,16 +178,14 @@ def _show(console: Console, run: Run, jobs: Sequence[Job]) -> None:
         skipped = f"{row.job.state}: {row.job.state_details}" if row.job and row.job.ended else ""
         note = f"  ({row.note or skipped})" if row.note or skipped else ""
         console.print(Text.assemble(row.guides, (row.name, "bold"), (note, "dim")), soft_wrap=True)
-    if run.application:
-        _show_request(console, f"CreateApplication, lifecycle {run.lifecycle}", run.application)
-    else:
-        _show_request(console, "StartApplication", {"applicationId": run.application_id})
+    _show_request(console, _place(run), run.cluster or _application(run))
     iterations = Counter(job.definition for job in jobs)
     for job in jobs:
         more = iterations.pop(job.definition, 0) - 1
         if job.request and more >= 0:  # the first iteration of a loop shows what the others are like
             like_it = f" ({more} more like it, which --json shows)" if more else ""
-            _show_request(console, f"{job.name}: StartJobRun{like_it}", job.request, job.deferred)
+            operation = operation_of(job.request).name
+            _show_request(console, f"{job.name}: {operation}{like_it}", job.request, job.deferred)
     cost = f"{planned_transitions(jobs)} state transitions"
     console.print(
         f"\n{cost}, and one more for each job that runs longer than the heartbeat.", markup=False, soft_wrap=True

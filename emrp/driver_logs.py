@@ -1,7 +1,8 @@
-"""The output of a job's driver, read from where EMR Serverless puts it: below the log URI in S3, or in CloudWatch Logs.
+"""The output of a job's driver, read from where EMR puts it: below the log URI in S3, or in CloudWatch Logs.
 
 The layout is EMR's: `applications/<id>/jobs/<id>/SPARK_DRIVER/stdout.gz`, with `attempts/<n>/` in between for jobs that
 may be retried, and `archived/stdout_<n>.gz` for what was rotated away. EMR writes the latest file every 15 seconds.
+A cluster has `<cluster id>/steps/<step id>/stdout.gz`, every five minutes.
 """
 
 import gzip
@@ -18,7 +19,7 @@ from emr_pipelines.run import Job
 _DEFAULT_LOG_GROUP = "/aws/emr-serverless"
 _CHUNK = 1 << 16
 _FILE = re.compile(
-    r"(?:attempts/(?P<attempt>\d+)/)?(?:SPARK|HIVE)_DRIVER/(?:archived/)?(?P<name>stdout|stderr)"
+    r"(?:attempts/(?P<attempt>\d+)/)?(?:(?:SPARK|HIVE)_DRIVER|steps/[^/]+)/(?:archived/)?(?P<name>stdout|stderr)"
     r"(?:_(?P<index>\d+))?(?:\.gz)?$",
     re.IGNORECASE,
 )
@@ -65,6 +66,8 @@ def _monitoring(job: Job) -> dict[str, Any]:
 
 
 def _folder(job: Job) -> str:
+    if job.on_cluster:
+        return f"{job.application_id}/steps/{job.job_run_id}/"
     return f"applications/{job.application_id}/jobs/{job.job_run_id}/"
 
 

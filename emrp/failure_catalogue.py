@@ -35,6 +35,9 @@ ADVICE = {
     "ApplicationUnavailableError": _Advice(
         _RUN, f"correct `application` in the pipeline file, or its quota; {_REPAIR}"
     ),
+    "ClusterUnavailableError": _Advice(
+        _RUN, f"the reason names what was refused or has failed: correct `cluster` or its template; {_REPAIR}"
+    ),
     "ApplicationsLeftError": _Advice("deletion of the stack fails", "delete the stack once more"),
     "JobFailedError": _Advice(f"{_JOB}; run FAILED", f"`emrp logs RUN` shows the driver's output; {_REPAIR}"),
     "JobCancelledError": _Advice(

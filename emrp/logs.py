@@ -130,10 +130,13 @@ def _why_no_logs(job: Job) -> str:
         waits = f"it waits for {listing(job.waiting_for)}" if job.waiting_for else "its application is being started"
         return f"it has not been submitted yet; {waits}."
     if not job.log_uri:
+        if job.on_cluster:
+            return f"its cluster has no LogUri; they are on {job.application_id} itself, as long as there is one."
         return (
             "its pipeline keeps them in EMR's managed storage only; open its Spark UI with `aws emr-serverless "
             f"get-dashboard-for-job-run --application-id {job.application_id} --job-run-id {job.job_run_id}`."
         )
     if job.ended:
         return f"nothing is in {job.log_location}; {job.state}: {reason(job.state_details)}"
-    return f"it is {job.state}; EMR writes them to {job.log_location} once the driver runs, every 15 seconds."
+    period = "five minutes" if job.on_cluster else "15 seconds"
+    return f"it is {job.state}; EMR writes them to {job.log_location} once the driver runs, every {period}."

@@ -60,7 +60,7 @@ class SparkUis:
         return {name: progress for name, progress in asked if progress}
 
     def _of(self, job: Job) -> SparkProgress | None:
-        if job.application_id is None or job.job_run_id is None:
+        if job.application_id is None or job.job_run_id is None or job.on_cluster:
             return None
         key = (job.job_run_id, len(job.states))  # another attempt is another driver
         try:

@@ -8,6 +8,7 @@ import boto3
 import typer
 from botocore.config import Config
 from emr_pipelines.gateways.aws import PATIENT
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
@@ -50,6 +51,7 @@ def _find(stack: Stack, grace: timedelta) -> list[dict[str, str]]:
         stack.pipeline_state_machine_arn,
         record=RunRecord(stack.run_table),
         emr=EmrServerless(PATIENT),
+        clusters=EmrOnEc2(PATIENT),
         step_functions=StepFunctions(),
         slots=RunSlots(stack.run_table),
     )

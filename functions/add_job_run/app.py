@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.add_job_run import add_job_run
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.job_outputs import JobOutputs
@@ -17,6 +18,7 @@ from emr_pipelines.stack import Stack
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
+clusters = EmrOnEc2()
 step_functions = StepFunctions()
 events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 outputs = JobOutputs()
@@ -34,6 +36,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         event["executionArn"],
         record=record,
         emr=emr,
+        clusters=clusters,
         step_functions=step_functions,
         events=events,
         outputs=outputs,

@@ -7,7 +7,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.clean_up import clean_up, end_of_execution, readable_cause
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.run_record import RunRecord
@@ -18,6 +20,8 @@ from emr_pipelines.run import Run
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 emr = EmrServerless()
+clusters = EmrOnEc2()
+stacks = ClusterStacks()
 step_functions = StepFunctions()
 events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 slots = RunSlots(os.environ["RUN_TABLE"])
@@ -38,6 +42,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         cause=readable_cause(request.get("cause")),
         record=record,
         emr=emr,
+        clusters=clusters,
+        stacks=stacks,
         step_functions=step_functions,
         events=events,
         slots=slots,

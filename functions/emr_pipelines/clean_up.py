@@ -14,19 +14,24 @@ from emr_pipelines.errors import (
     RunTimedOutError,
 )
 from emr_pipelines.follow_job import cancel_job
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import JobState
+from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
 from emr_pipelines.run_slot import grant_slots
+from emr_pipelines.where_jobs_run import where_jobs_run
 
 
 def clean_up(
     run: Run, *, state: str | None, error: str | None, cause: str | None,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    events: DomainEvents, slots: RunSlots,
 ) -> Run:  # fmt: skip
     """Leave nothing of a run behind and give it its final state; return the run as it then is.
 
@@ -39,16 +44,19 @@ def clean_up(
         # First, so that a job that is just being added finds the run ended and is not submitted.
         run = record.end_run(run.run_id, *_verdict(run, record.list_jobs(run.run_id), state, error, cause))
     jobs = record.list_jobs(run.run_id)
-    jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=emr) for job in jobs]
+    service = where_jobs_run(run, emr, clusters)
+    jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=service) for job in jobs]
     for job in jobs:
         if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
             events.publish(job_run_ended(job, prices_of_run(run)))  # nobody else is left who waits for it
             record.settle_job(job)
     if run.application_id:
         record.stop_waiting(run.application_id, run.run_id)
-        if run.lifecycle == "transient":
+        if run.lifecycle == "transient" and not run.on_cluster:
             record.mark_released(run.application_id)
             release_application(run.application_id, emr=emr)
+    if run.lifecycle == "transient" and run.on_cluster:
+        release_cluster(run, clusters=clusters, stacks=stacks)
     if run.concurrency:
         slots.leave_queue(run)
         slots.give_back(run.pipeline, run.run_id)

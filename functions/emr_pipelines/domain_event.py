@@ -12,6 +12,7 @@ from emr_pipelines.errors import InvalidPipelineError, InvalidTriggerError
 from emr_pipelines.event_details import (
     Billed,
     FileProblem,
+    JobIds,
     JobRunEnded,
     JobRunRetried,
     Leftover,
@@ -93,8 +94,7 @@ def job_run_ended(job: Job, prices: Prices | None) -> DomainEvent:
         "definition": job.definition or job.name,
         "state": cast(Literal["SUCCESS", "FAILED", "CANCELLED", "SKIPPED"], str(job.state)),
         "reason": job.state_details,
-        "applicationId": job.application_id,
-        "jobRunId": job.job_run_id,
+        **_ids(job),
         "attempts": job.attempts,
         "durationSeconds": job.duration_seconds,
         "logUri": job.log_location,
@@ -112,12 +112,20 @@ def job_run_retried(job: Job, attempt: int, reason: str | None) -> DomainEvent:
         "pipeline": job.pipeline,
         "run": job.run_id,
         "job": job.name,
-        "applicationId": job.application_id,
-        "jobRunId": job.job_run_id,
+        **_ids(job),
         "attempt": attempt,
         "reason": reason,
     }
     return DomainEvent(JOB_RUN_RETRIED, detail)
+
+
+def _ids(job: Job) -> JobIds:
+    """Return what EMR calls a job, and the application or cluster that it runs on."""
+    nothing = None, None
+    known = job.application_id, job.job_run_id
+    application_id, job_run_id = nothing if job.on_cluster else known
+    cluster_id, step_id = known if job.on_cluster else nothing
+    return {"applicationId": application_id, "jobRunId": job_run_id, "clusterId": cluster_id, "stepId": step_id}
 
 
 def pipeline_run_started(run: Run, jobs: int) -> DomainEvent:

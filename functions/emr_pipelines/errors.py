@@ -28,6 +28,10 @@ class ApplicationUnavailableError(EmrPipelinesError):
     """The application of a run cannot become ready."""
 
 
+class ClusterUnavailableError(EmrPipelinesError):
+    """The cluster of a run cannot become ready: it is refused, or it has failed on the way or been terminated."""
+
+
 class ApplicationsLeftError(EmrPipelinesError):
     """Applications of a stack that is being deleted do not stop in time."""
 

@@ -30,12 +30,20 @@ class _OfRun(_Event):
     """The id of the run: the name of the execution of the state machine."""
 
 
-class _OfJob(_OfRun):
-    job: str
-    """The name of the job in the run; an iteration of a loop has a number, as in load.3."""
+class JobIds(TypedDict):
+    """What EMR calls a job: all of it is null when the job was never submitted."""
+
     applicationId: str | None
     jobRunId: str | None
-    """The EMR Serverless job run, unless the job was never submitted."""
+    """The EMR Serverless job run; null of a job on a cluster."""
+    clusterId: str | None
+    stepId: str | None
+    """The step of a cluster; null of a job on an application."""
+
+
+class _OfJob(_OfRun, JobIds):
+    job: str
+    """The name of the job in the run; an iteration of a loop has a number, as in load.3."""
 
 
 class JobRunEnded(_OfJob):

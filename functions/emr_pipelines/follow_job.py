@@ -143,7 +143,7 @@ def _find_job_run(job: Job, record: RunRecord, emr: JobService) -> Job:
     if run is None or run.application_id is None:
         return job
     job_run_id = emr.find_job_run(run.application_id, job.request, since=run.started_at)
-    return record.link_job_run(job, run.application_id, job_run_id) if job_run_id else job
+    return record.link_job_run(job, run.application_id, job_run_id, run.log_uri) if job_run_id else job
 
 
 def _wake_dependents(job: Job, record: RunRecord, step_functions: StepFunctions) -> list[Job]:

@@ -6,43 +6,67 @@ from emr_pipelines.clean_up import release_application
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import is_final
 from emr_pipelines.launch_application import advance_application
+from emr_pipelines.launch_cluster import advance_cluster, advance_stack
+from emr_pipelines.run import Job
 
 APPLICATION_STATE_CHANGE = "EMR Serverless Application State Change"
 JOB_RUN_STATE_CHANGE = "EMR Serverless Job Run State Change"
 JOB_UTILIZATION_UPDATE = "EMR Serverless Job Resource Utilization Update"
+CLUSTER_STATE_CHANGE = "EMR Cluster State Change"
+STEP_STATUS_CHANGE = "EMR Step Status Change"
+STACK_STATUS_CHANGE = "CloudFormation Stack Status Change"
 
+_ID_OF_JOB_RUN = {JOB_RUN_STATE_CHANGE: "jobRunId", JOB_UTILIZATION_UPDATE: "jobRunId", STEP_STATUS_CHANGE: "stepId"}
 _MOST_LOGGED = 20  # of thousands of runs that may wait for one application
 
 
 def handle_state_change(
     event: dict[str, Any], *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    events: DomainEvents,
 ) -> dict[str, Any]:  # fmt: skip
-    """Act on one EMR event; return whom it concerned, for the log.
+    """Act on one event of EMR, or of the stack of a cluster; return whom it concerned, for the log.
 
     That is nobody when it is about nothing of ours or of an unknown type.
     """
-    detail = event["detail"]
-    if event["detail-type"] == APPLICATION_STATE_CHANGE:
+    detail, kind = event["detail"], event["detail-type"]
+    if kind == APPLICATION_STATE_CHANGE:
         return _application_changed(detail["applicationId"], record, emr, step_functions)
-    if event["detail-type"] not in {JOB_RUN_STATE_CHANGE, JOB_UTILIZATION_UPDATE}:
+    if kind == CLUSTER_STATE_CHANGE:
+        return _cluster_changed(detail["clusterId"], record, clusters, step_functions)
+    if kind == STACK_STATUS_CHANGE:
+        return _stack_changed(detail["stack-id"].split("/")[1], record, clusters, stacks, step_functions)
+    if kind not in _ID_OF_JOB_RUN:
         return {}
-    job = record.find_job(detail["jobRunId"])
+    job = record.find_job(detail[_ID_OF_JOB_RUN[kind]])
     if job is None:
         return {}
-    concerned = {"run": job.run_id, "job": job.name}
-    if event["detail-type"] == JOB_UTILIZATION_UPDATE:
+    if kind == JOB_UTILIZATION_UPDATE:
         # Sent every half hour while a job runs: a sign of life that keeps the heartbeat of a long job.
         if job.task_token and not job.ended:
             step_functions.send_heartbeat(job.task_token)
-        return concerned
+    elif kind == STEP_STATUS_CHANGE:
+        # The event has neither EMR's time of the state nor the reason for it.
+        observed = clusters.get_job_run(detail["clusterId"], detail["stepId"])
+        follow_job(job, observed, record=record, emr=clusters, step_functions=step_functions, events=events)
+    else:
+        _job_run_changed(job, detail, record=record, emr=emr, step_functions=step_functions, events=events)
+    return {"run": job.run_id, "job": job.name}
+
+
+def _job_run_changed(
+    job: Job, detail: dict[str, Any], *,
+    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+) -> None:  # fmt: skip
     if is_final(detail["state"]):
         observed = emr.get_job_run(detail["applicationId"], detail["jobRunId"])  # the event lacks the reason
     else:
@@ -50,7 +74,6 @@ def handle_state_change(
     job = follow_job(job, observed, record=record, emr=emr, step_functions=step_functions, events=events)
     if job.ended and record.is_released(detail["applicationId"]):
         release_application(detail["applicationId"], emr=emr)
-    return concerned
 
 
 def _advance(
@@ -86,4 +109,30 @@ def _application_changed(
         _advance(emr.get_application(application_id), waiting, record, emr, step_functions)
     if record.is_released(application_id):
         release_application(application_id, emr=emr)
+    return _concerned(waiting)
+
+
+def _cluster_changed(
+    cluster_id: str, record: RunRecord, clusters: EmrOnEc2, step_functions: StepFunctions
+) -> dict[str, Any]:
+    waiting = record.list_waiting(cluster_id)
+    if waiting:
+        cluster = clusters.get_cluster(cluster_id)
+        for run_id, task_token in waiting:
+            advance_cluster(run_id, cluster, task_token, record=record, step_functions=step_functions)
+    return _concerned(waiting)
+
+
+def _stack_changed(
+    name: str, record: RunRecord, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions
+) -> dict[str, Any]:
+    waiting = record.list_waiting(name)
+    for run_id, task_token in waiting:  # one, since the stack is the run's own
+        advance_stack(
+            run_id, name, task_token, record=record, clusters=clusters, stacks=stacks, step_functions=step_functions
+        )
+    return _concerned(waiting)
+
+
+def _concerned(waiting: list[tuple[str, str]]) -> dict[str, Any]:
     return {"runs": [run_id for run_id, _ in waiting[:_MOST_LOGGED]]} if waiting else {}

@@ -1,8 +1,9 @@
 """What there is of a stack's runs: in the run record, in Step Functions and on EMR. Everything here only reads.
 
 The record lists the runs of which something may be open, and Step Functions the executions that are alive, so neither
-the table nor the history of the state machine is searched. Of EMR everything is looked at, in applications of others,
-too: only the tags tell what is ours, and a run may use an application that is not.
+the table nor the history of the state machine is searched. Of EMR Serverless everything is looked at, in applications
+of others, too: only the tags tell what is ours, and a run may use an application that is not. Steps have no tags: of
+clusters, those are looked at that our tags or an open run name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,15 @@ from datetime import UTC, datetime, timedelta
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import ResourceMissingError
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
-from emr_pipelines.gateways.job_service import ObservedJobRun
+from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from emr_pipelines.run import Job, Run, execution_arn
 from emr_pipelines.stack import RUN_TAG, STACK_TAG
+from emr_pipelines.where_jobs_run import where_jobs_run
 
 _DIED = ("FAILED", "ABORTED", "TIMED_OUT")
 # The first state of an execution records the run; with all of its retries that takes an hour at the most.
@@ -61,12 +64,13 @@ class Inventory:
     job_runs: list[OpenJobRun]
     ended_job_runs: dict[str, ObservedJobRun | None]
     applications: list[ObservedApplication]
+    clusters: list[ObservedCluster]
     slots: dict[str, Slots]
 
 
 def take_inventory(
     stack_name: str, state_machine_arn: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, slots: RunSlots,
 ) -> Inventory:  # fmt: skip
     """Look at everything once."""
     # EMR first: a job run that the record links in between is asked for by its id, and found alive.
@@ -77,11 +81,24 @@ def take_inventory(
     open_runs = record.list_open_runs()
     runs = record.get_runs(open_runs)
     jobs = {run_id: record.list_jobs(run_id) for run_id in open_runs}
+    of_runs = [cluster for cluster in _clusters(clusters) if _is_of_run(cluster.tags, stack_name)]
+    in_use = {run.application_id for run in runs.values() if run.on_cluster and run.application_id}
+    open_steps = {
+        step_id: cluster_id
+        for cluster_id in sorted(in_use | {cluster.cluster_id for cluster in of_runs})
+        for step_id in _open_steps(cluster_id, clusters)
+    }
     linked = {job.job_run_id: job for of_run in jobs.values() for job in of_run if job.job_run_id}
+    still_open = open_job_runs.keys() | open_steps.keys()
     job_runs = [
         job_run
         for job_run_id, application_id in open_job_runs.items()
         if (job_run := _open_job_run(job_run_id, application_id, linked, stack_name, record=record, emr=emr))
+    ]
+    job_runs += [
+        OpenJobRun(step_id, cluster_id, job.run_id, job, "")
+        for step_id, cluster_id in open_steps.items()
+        if (job := linked.get(step_id) or record.find_job(step_id))
     ]
     applications = [application for application, _ in on_emr if _is_of_run(application.tags, stack_name)]
     of_pipelines = {run.pipeline: _slots(run, slots) for run in runs.values() if run.concurrency and not run.ended}
@@ -89,6 +106,7 @@ def take_inventory(
     others = {
         *(job_run.run_id for job_run in job_runs),
         *(application.tags[RUN_TAG] for application in applications),
+        *(cluster.tags[RUN_TAG] for cluster in of_runs),
         *(run_id for of_pipeline in of_pipelines.values() for run_id in of_pipeline.holders),
         *_died_lately(state_machine_arn, step_functions),
     }
@@ -104,11 +122,12 @@ def take_inventory(
         },
         job_runs=job_runs,
         ended_job_runs={
-            job_run_id: _observe(job, emr)
+            job_run_id: _observe(job, where_jobs_run(job, emr, clusters))
             for job_run_id, job in linked.items()
-            if not job.ended and job_run_id not in open_job_runs and not _has_ended(runs.get(job.run_id))
+            if not job.ended and job_run_id not in still_open and not _has_ended(runs.get(job.run_id))
         },
         applications=applications,
+        clusters=of_runs,
         slots=of_pipelines,
     )
 
@@ -122,6 +141,19 @@ def _applications(emr: EmrServerless) -> Iterator[tuple[ObservedApplication, lis
             yield application, emr.list_open_job_runs(application_id) if may_have_job_runs else []
         except ResourceMissingError:  # deleted just now
             continue
+
+
+def _clusters(clusters: EmrOnEc2) -> Iterator[ObservedCluster]:
+    """Yield every cluster that is not about to go."""
+    for cluster_id in clusters.list_clusters():
+        yield clusters.get_cluster(cluster_id)
+
+
+def _open_steps(cluster_id: str, clusters: EmrOnEc2) -> list[str]:
+    try:
+        return clusters.list_open_job_runs(cluster_id)
+    except ResourceMissingError:
+        return []
 
 
 def _open_job_run(
@@ -159,7 +191,7 @@ def _has_ended(run: Run | None) -> bool:
     return run is not None and run.ended
 
 
-def _observe(job: Job, emr: EmrServerless) -> ObservedJobRun | None:
+def _observe(job: Job, emr: JobService) -> ObservedJobRun | None:
     try:
         return emr.get_job_run(job.application_id or "", job.job_run_id or "")
     except ResourceMissingError:

@@ -1,4 +1,7 @@
-"""Brings the application of a run to STARTED, one step for each event of it, and answers the run that waits."""
+"""Brings the application of a run to STARTED, one step for each event of it, and answers the run that waits.
+
+A run whose pipeline has a cluster instead goes on in `launch_cluster`.
+"""
 
 import hashlib
 import json
@@ -10,10 +13,13 @@ from emr_pipelines.errors import (
     ResourceMissingError,
     TransientError,
 )
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.launch_cluster import launch_cluster
 from emr_pipelines.run import Run
 from emr_pipelines.run_slot import refusal_of_slot
 
@@ -22,9 +28,12 @@ _GONE = "TERMINATED"
 
 def launch_application(
     run_id: str, task_token: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, slots: RunSlots, own_prices: str = "",
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    slots: RunSlots, own_prices: str = "",
 ) -> None:  # fmt: skip
     """Make sure that the run has an application and that it starts; the token is answered once it is STARTED.
+
+    The same for its cluster, if it has one instead.
 
     A run that its pipeline's concurrency does not let in is answered with RunQueuedError or RunSkippedError.
     `own_prices` are those of the stack, if it has some.
@@ -38,6 +47,9 @@ def launch_application(
     refusal = refusal_of_slot(run, record=record, slots=slots)
     if refusal:
         step_functions.send_failure(task_token, type(refusal), str(refusal))
+        return
+    if run.on_cluster:
+        launch_cluster(run, task_token, record=record, clusters=clusters, stacks=stacks, step_functions=step_functions)
         return
     application_id = _ensure_application(run, record, emr)
     record.set_application_id(run_id, application_id)

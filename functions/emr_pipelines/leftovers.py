@@ -23,6 +23,7 @@ class Kind(StrEnum):
     JOB_NOT_SETTLED = "JOB_NOT_SETTLED"
     JOB_RUN_LEFT = "JOB_RUN_LEFT"
     APPLICATION_LEFT = "APPLICATION_LEFT"
+    CLUSTER_LEFT = "CLUSTER_LEFT"
     SLOT_LEFT = "SLOT_LEFT"
 
 
@@ -45,6 +46,7 @@ class Leftover:
             Kind.JOB_NOT_SETTLED: f"job {self.job} of run {self.run_id}",
             Kind.JOB_RUN_LEFT: f"job run {self.job_run_id} of run {self.run_id}",
             Kind.APPLICATION_LEFT: f"application {self.application_id} of run {self.run_id}",
+            Kind.CLUSTER_LEFT: f"cluster {self.application_id} of run {self.run_id}",
             Kind.SLOT_LEFT: f"slot of pipeline {self.pipeline}",
         }[self.kind]
         return f"{what}: {self.why}"
@@ -94,6 +96,7 @@ class _Search:
                 yield from self._of_living_run(run)
         yield from self._job_runs()
         yield from self._applications()
+        yield from self._clusters()
         yield from self._slots()
 
     def _dead_runs(self) -> Iterator[Leftover]:
@@ -161,6 +164,17 @@ class _Search:
                     run_id=run_id,
                     application_id=application.application_id,
                     why=f"it is {application.state}, but {self._end_of(run_id)}",
+                )
+
+    def _clusters(self) -> Iterator[Leftover]:
+        for cluster in self.inventory.clusters:
+            run_id = cluster.tags[RUN_TAG]
+            if self._is_over(run_id, cluster.created_at):
+                yield Leftover(
+                    kind=Kind.CLUSTER_LEFT,
+                    run_id=run_id,
+                    application_id=cluster.cluster_id,
+                    why=f"it is {cluster.state}, but {self._end_of(run_id)}",
                 )
 
     def _slots(self) -> Iterator[Leftover]:

@@ -1,5 +1,6 @@
 """A definition, parameters and a trigger become the jobs of one run: pure, so `emrp plan` shows the same."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -126,7 +127,7 @@ def _with_cluster(run: Run, cluster: Mapping[str, Any], stack: Stack, scope: Sco
         problems += _check(RUN_JOB_FLOW, request, "cluster", rendered)
         request["Instances"] = {**request["Instances"], "KeepJobFlowAliveWhenNoSteps": True}
     if cluster["lifecycle"] == "transient":
-        request = with_cluster_tags(request, stack.tags(pipeline=run.pipeline, run=run.run_id))
+        request = assigned_cluster(request, run, stack)
     return replace(run, cluster=request, lifecycle=cluster["lifecycle"], application_id=request.get("clusterId"))
 
 
@@ -213,8 +214,9 @@ def _step(job: Job, node: Node, scope: Scope, problems: list[Problem]) -> Job:
         operation, asked = RESIZES[kind], request_of(resize, frozenset({kind}))
     rendered = render(asked, operation, scope, path, problems)
     problems += _check(operation, rendered.request, path, rendered)
-    field, *_ = operation.part
-    request: dict[str, Any] = {field: [rendered.request] if len(operation.part) > 1 else rendered.request}
+    request: dict[str, Any] = {
+        str(operation.part[0]): [rendered.request] if len(operation.part) > 1 else rendered.request
+    }
     if resize is not None:
         name = render({kind: resize[kind]}, operation, scope, path, problems).request[kind]
         request[f"{kind[0].upper()}{kind[1:]}Name"] = name
@@ -245,10 +247,14 @@ def with_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any
     return {**request, "tags": {**request.get("tags", {}), **tags}}
 
 
-def with_cluster_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return the request for a cluster with tags besides its own."""
-    every = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])} | dict(tags)
-    return {**request, "Tags": [{"Key": key, "Value": value} for key, value in every.items()]}
+def assigned_cluster(request: dict[str, Any], run: Run, stack: Stack) -> dict[str, Any]:
+    """Return the request for a cluster with whose it is: tags, and for a template the name that its stack gets."""
+    tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])}
+    tags |= stack.tags(pipeline=run.pipeline, run=run.run_id)
+    assigned = {**request, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    if "template" in request:  # the name of an execution has characters that the name of a stack may not have
+        assigned["StackName"] = f"{stack.name}-run-{hashlib.sha256(run.run_id.encode()).hexdigest()[:16]}"
+    return assigned
 
 
 def assigned(request: dict[str, Any], job: str, run_id: str, tags: Mapping[str, str]) -> dict[str, Any]:

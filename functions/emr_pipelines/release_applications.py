@@ -7,6 +7,8 @@ from typing import Any
 from emr_pipelines.clean_up import release_application
 from emr_pipelines.errors import ApplicationsLeftError, RequestRefusedError, ResourceMissingError, RunCancelledError
 from emr_pipelines.gateways.cloudformation import CloudFormation
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -18,7 +20,8 @@ _SECONDS_BETWEEN_LOOKS = 2.0
 
 def release_applications(
     request: dict[str, Any], stack_name: str, state_machine_arn: str, seconds: float, *,
-    cloudformation: CloudFormation, rules: EventRules, emr: EmrServerless, step_functions: StepFunctions,
+    cloudformation: CloudFormation, rules: EventRules, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks,
+    step_functions: StepFunctions,
 ) -> Exception | None:  # fmt: skip
     """Answer a request of CloudFormation; before a deletion, let nothing be left within so many seconds.
 
@@ -30,6 +33,7 @@ def release_applications(
         try:
             rules.remove_all()
             _stop_runs(state_machine_arn, step_functions)
+            _release_clusters(stack_name, clusters, stacks)
             _release_all(stack_name, time.monotonic() + seconds, emr)
         except Exception as error:
             problem = error
@@ -42,6 +46,15 @@ def _stop_runs(state_machine_arn: str, step_functions: StepFunctions) -> None:
     for run_id in step_functions.list_executions(state_machine_arn, "RUNNING"):
         arn = execution_arn(state_machine_arn, run_id)
         step_functions.stop_execution(arn, RunCancelledError.__name__, "The stack is being deleted.")
+
+
+def _release_clusters(stack_name: str, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
+    """Terminate the clusters of runs, and delete the stacks of those that have one; they go by themselves then."""
+    for name in stacks.list_of_runs(stack_name):
+        stacks.delete(name)
+    for cluster_id in clusters.list_clusters():
+        if clusters.get_cluster(cluster_id).tags.get(STACK_TAG) == stack_name:
+            clusters.terminate_cluster(cluster_id)
 
 
 def _release_all(stack_name: str, deadline: float, emr: EmrServerless) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RepairRefusedError, TransientError
 from emr_pipelines.job_state import JobState
-from emr_pipelines.plan import assigned, with_cluster_tags, with_tags
+from emr_pipelines.plan import assigned, assigned_cluster, with_tags
 from emr_pipelines.run import Job, Run
 from emr_pipelines.stack import Stack
 
@@ -23,7 +23,7 @@ def same_plan(run: Run, old: Run, old_jobs: list[Job], stack: Stack) -> tuple[Ru
     application, cluster = old.application, old.cluster
     if old.lifecycle == "transient":
         application = with_tags(application, tags) if application else application
-        cluster = with_cluster_tags(cluster, tags) if cluster else cluster
+        cluster = assigned_cluster(cluster, replace(run, pipeline=old.pipeline), stack) if cluster else cluster
     planned = replace(
         continued(run, old),
         pipeline_file=old.pipeline_file,

@@ -20,15 +20,16 @@ _ROLE = "arn:aws:iam::123456789012:role/that-the-stack-fills-in"
 
 def check_place(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with where the jobs of a file run."""
+    places = {name for name in ("application", "cluster") if data.get(name) is not None}
     application, cluster = _fields(data.get("application")), _fields(data.get("cluster"))
-    if "application" in data and "cluster" in data:
+    if len(places) > 1:
         yield Problem("cluster", "stands beside application; the jobs of a pipeline run on one of them")
-    elif "application" not in data and "cluster" not in data:
+    elif not places:
         yield Problem("application", "is missing; a pipeline has an application, or a cluster")
     if application and application.get("lifecycle") != "existing":
         request = request_of(application, OUR_APPLICATION_FIELDS)
         yield from _check(CREATE_APPLICATION, request, "application", OUR_APPLICATION_FIELDS)
-    if cluster and cluster.get("lifecycle") != "existing" and "template" not in cluster:
+    if cluster and cluster.get("lifecycle") != "existing" and not cluster.get("template"):
         request = {"Name": "cluster", **request_of(cluster, OUR_CLUSTER_FIELDS)}
         yield from _check(RUN_JOB_FLOW, request, "cluster", OUR_CLUSTER_FIELDS)
         if _fields(request.get("Instances")).get("KeepJobFlowAliveWhenNoSteps") is False:
@@ -38,7 +39,8 @@ def check_place(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def check_job(data: Mapping[str, Any], job: Mapping[str, Any], path: str) -> Iterator[Problem]:
     """Yield what is wrong with the request of a job."""
-    if "cluster" in data:
+    job = {name: value for name, value in job.items() if value is not None}
+    if data.get("cluster") is not None:
         yield from _check_job_of_cluster(job, path)
     else:
         yield from _check_job_run(job, path, str(_fields(data.get("application")).get("type", "")))

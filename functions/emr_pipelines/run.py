@@ -15,6 +15,8 @@ NOTIFIED = (FAILED, CANCELLED, TIMED_OUT, SUCCEEDED, RETRIED, OVERDUE)
 
 NOT_SUBMITTED = "NOT_SUBMITTED"
 
+_OF_CLUSTERS = frozenset({"Steps", "InstanceFleet", "InstanceGroups"})  # one of these is in a job's request
+
 
 class StateChange(TypedDict):
     """One line of a job's timeline."""
@@ -168,7 +170,7 @@ class Job:
     @property
     def on_cluster(self) -> bool:
         """Tell whether the job is a step of a cluster, or resizes it."""
-        return bool(self.request) and "jobDriver" not in self.request
+        return not _OF_CLUSTERS.isdisjoint(self.request)
 
     @property
     def ended(self) -> bool:

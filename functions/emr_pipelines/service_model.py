@@ -77,9 +77,11 @@ def check_request(
     """
     for name in operation.ours & request.keys():
         yield Problem(f"{path}.{name}", "is filled in for you; leave it out")
-    complete = {**request, **dict.fromkeys(operation.ours, "x")}
+    shape = input_shape(operation)
+    filled_in = dict.fromkeys(operation.ours & set(shape.required_members), "x")
+    complete = {name: value for name, value in request.items() if name not in operation.ours} | filled_in
     places = frozenset(f"{path}.{place}" for place in unknown)
-    yield from _check_structure(input_shape(operation), complete, path, places, beside)
+    yield from _check_structure(shape, complete, path, places, beside)
 
 
 def read_as(operation: Operation, place: Sequence[str | int], text: str) -> Any:  # noqa: ANN401 - what AWS wants there

@@ -12,15 +12,20 @@ from emr_pipelines.clean_up import clean_up, end_of_execution, readable_cause, r
 from emr_pipelines.domain_event import sweep_completed
 from emr_pipelines.errors import RequestRefusedError, RunLostError
 from emr_pipelines.follow_job import ask_emr, cancel_job, settle_job
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.job_service import JobService
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.inventory import take_inventory
 from emr_pipelines.leftovers import Kind, Leftover, find_closed_runs, find_leftovers
+from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import FAILED, Run, execution_arn
 from emr_pipelines.run_slot import grant_slots
+from emr_pipelines.where_jobs_run import where_jobs_run
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Removal:
 
 def sweep(
     stack_name: str, state_machine_arn: str, grace: timedelta, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    events: DomainEvents, slots: RunSlots,
 ) -> Sequence[Removal]:  # fmt: skip
     """Remove everything that has been left for longer than `grace`; return what became of it.
 
@@ -46,7 +52,13 @@ def sweep(
     next sweep.
     """
     inventory = take_inventory(
-        stack_name, state_machine_arn, record=record, emr=emr, step_functions=step_functions, slots=slots
+        stack_name,
+        state_machine_arn,
+        record=record,
+        emr=emr,
+        clusters=clusters,
+        step_functions=step_functions,
+        slots=slots,
     )
     removals = []
     at = datetime.now(UTC)
@@ -55,7 +67,8 @@ def sweep(
         try:
             _remove(
                 leftover, state_machine_arn,
-                record=record, emr=emr, step_functions=step_functions, events=events, slots=slots,
+                record=record, emr=emr, clusters=clusters, stacks=stacks, step_functions=step_functions, events=events,
+                slots=slots,
             )  # fmt: skip
         except Exception as error:  # one that cannot be removed must not keep all the others
             problem = error
@@ -69,31 +82,39 @@ def sweep(
 
 def _remove(
     leftover: Leftover, state_machine_arn: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    events: DomainEvents, slots: RunSlots,
 ) -> None:  # fmt: skip
     match leftover.kind:
         case Kind.RUN_NOT_ENDED:
             _end_run(
                 leftover.run_id, state_machine_arn,
-                record=record, emr=emr, step_functions=step_functions, events=events, slots=slots,
+                record=record, emr=emr, clusters=clusters, stacks=stacks, step_functions=step_functions, events=events,
+                slots=slots,
             )  # fmt: skip
         case Kind.JOB_NOT_ENDED:
-            _end_job(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+            _end_job(leftover, record=record, emr=emr, clusters=clusters, step_functions=step_functions, events=events)
         case Kind.JOB_NOT_SETTLED:
             job = record.get_job(leftover.run_id, leftover.job or "")
-            settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+            service = where_jobs_run(job, emr, clusters)
+            settle_job(job, record=record, emr=service, step_functions=step_functions, events=events)
         case Kind.JOB_RUN_LEFT:
-            _end_job_run(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+            _end_job_run(
+                leftover, record=record, emr=emr, clusters=clusters, step_functions=step_functions, events=events
+            )
         case Kind.APPLICATION_LEFT:
             record.mark_released(leftover.application_id or "")
             release_application(leftover.application_id or "", emr=emr)
+        case Kind.CLUSTER_LEFT:
+            _release_cluster(leftover, record=record, clusters=clusters, stacks=stacks)
         case Kind.SLOT_LEFT:
             grant_slots(leftover.pipeline or "", record=record, slots=slots, step_functions=step_functions)
 
 
 def _end_run(
     run_id: str, state_machine_arn: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    events: DomainEvents, slots: RunSlots,
 ) -> None:  # fmt: skip
     """Clean up after a run with the end that its execution has come to."""
     arn = execution_arn(state_machine_arn, run_id)
@@ -111,6 +132,8 @@ def _end_run(
         cause=end[2],
         record=record,
         emr=emr,
+        clusters=clusters,
+        stacks=stacks,
         step_functions=step_functions,
         events=events,
         slots=slots,
@@ -119,28 +142,40 @@ def _end_run(
 
 def _end_job(
     leftover: Leftover, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, events: DomainEvents,
 ) -> None:  # fmt: skip
     """Give a job the end that EMR tells; cancel it when its run has ended and EMR tells none."""
     job = record.get_job(leftover.run_id, leftover.job or "")
+    service = where_jobs_run(job, emr, clusters)
     run = record.get_run(leftover.run_id)
     if run is None or not run.ended:
-        ask_emr(job, record=record, emr=emr, step_functions=step_functions, events=events)
+        ask_emr(job, record=record, emr=service, step_functions=step_functions, events=events)
         return
-    job = cancel_job(job, run.why_stopping, record=record, emr=emr)
+    job = cancel_job(job, run.why_stopping, record=record, emr=service)
     if job.ended:
-        settle_job(job, record=record, emr=emr, step_functions=step_functions, events=events)
+        settle_job(job, record=record, emr=service, step_functions=step_functions, events=events)
 
 
 def _end_job_run(
     leftover: Leftover, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions, events: DomainEvents,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, events: DomainEvents,
 ) -> None:  # fmt: skip
     """Cancel a job run, by way of its job unless the record does not know it or takes it for ended."""
-    if leftover.job and not record.get_job(leftover.run_id, leftover.job).ended:
-        _end_job(leftover, record=record, emr=emr, step_functions=step_functions, events=events)
+    job = record.get_job(leftover.run_id, leftover.job) if leftover.job else None
+    if job and not job.ended:
+        _end_job(leftover, record=record, emr=emr, clusters=clusters, step_functions=step_functions, events=events)
         return
+    service: JobService = where_jobs_run(job, emr, clusters) if job else emr
     try:
-        emr.cancel_job_run(leftover.application_id or "", leftover.job_run_id or "")
+        service.cancel_job_run(leftover.application_id or "", leftover.job_run_id or "")
     except RequestRefusedError:
         return  # it has ended by itself: the next sweep sees whether the record knows
+
+
+def _release_cluster(leftover: Leftover, *, record: RunRecord, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
+    """Release the cluster of a run; also a second one, which came about when the answer about the first was lost."""
+    run = record.get_run(leftover.run_id)
+    if run:
+        release_cluster(run, clusters=clusters, stacks=stacks)
+    if run is None or run.application_id != leftover.application_id:
+        clusters.terminate_cluster(leftover.application_id or "")

@@ -13,7 +13,13 @@ from emr_pipelines.stack import Stack
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 registry = PipelineRegistry(os.environ["RUN_TABLE"])
-stack = Stack(os.environ["STACK_NAME"], os.environ["BUCKET"], os.environ["JOB_ROLE_ARN"])
+stack = Stack(
+    os.environ["STACK_NAME"],
+    os.environ["BUCKET"],
+    os.environ["JOB_ROLE_ARN"],
+    os.environ["CLUSTER_SERVICE_ROLE"],
+    os.environ["CLUSTER_INSTANCE_PROFILE"],
+)
 
 
 @logger.inject_lambda_context

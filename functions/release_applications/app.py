@@ -7,6 +7,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.aws import PATIENT
 from emr_pipelines.gateways.cloudformation import CloudFormation
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -18,6 +20,8 @@ logger = Logger()
 cloudformation = CloudFormation()
 rules = EventRules(os.environ["STACK_NAME"], os.environ["TRIGGER_QUEUE_ARN"], os.environ["EVENT_DEAD_LETTER_QUEUE_ARN"])
 emr = EmrServerless(PATIENT)
+clusters = EmrOnEc2(PATIENT)
+stacks = ClusterStacks()
 step_functions = StepFunctions()
 
 
@@ -33,6 +37,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         cloudformation=cloudformation,
         rules=rules,
         emr=emr,
+        clusters=clusters,
+        stacks=stacks,
         step_functions=step_functions,
     )
     if problem:

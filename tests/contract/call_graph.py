@@ -1,7 +1,7 @@
 """Which operations of AWS a handler can come to call, read from the source without running it.
 
 handler -> functions of emr_pipelines, by the names they refer to -> methods of gateways, by the annotation of the
-variable -> operations of boto3, by their names.
+variable (a Protocol stands for every gateway that has it for a base) -> operations of boto3, by their names.
 """
 
 import ast
@@ -16,7 +16,7 @@ from tests.contract.cloud import FUNCTIONS
 _GATEWAYS = "emr_pipelines.gateways."
 # What boto3 adds to the operations themselves, and what stands in a transaction.
 _CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem", "Put": "PutItem", "Delete": "DeleteItem"}}
-_IAM_PREFIXES = {"stepfunctions": "states"}
+_IAM_PREFIXES = {"emr": "elasticmapreduce", "stepfunctions": "states"}
 _IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
 _WITHOUT_ACTION = {"dynamodb:TransactWriteItems"}  # the actions are those of the writes in it
 
@@ -62,8 +62,23 @@ def actions_of(folder: str) -> set[str]:
     return {
         action
         for gateway_module, gateway, method in _methods(module(f"{folder}.app"), "handler", set())
-        for action in _actions(gateway_module, gateway, method, set())
+        for implementing_module, implementation in _implementations(gateway_module, gateway)
+        for action in _actions(implementing_module, implementation, method, set())
     }
+
+
+@cache
+def _implementations(gateway_module: str, gateway: str) -> list[tuple[str, str]]:
+    """Return module and class of a gateway, or of every gateway that implements it when it is a Protocol."""
+    if "Protocol" not in map(ast.unparse, module(gateway_module).classes[gateway].bases):
+        return [(gateway_module, gateway)]
+    names = [f"{_GATEWAYS}{path.stem}" for path in FUNCTIONS.joinpath(*_GATEWAYS.strip(".").split(".")).glob("*.py")]
+    return [
+        (name, kind)
+        for name in names
+        for kind, node in module(name).classes.items()
+        if gateway in map(ast.unparse, node.bases)
+    ]
 
 
 def _methods(where: Module, name: str, seen: set[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

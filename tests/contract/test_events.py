@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,8 @@ def resolved(pattern: Any) -> Any:
     match pattern:
         case {"Ref": name}:
             return REFERENCES[name]
+        case {"Fn::Sub": text}:
+            return re.sub(r"\$\{(.*?)\}", lambda found: REFERENCES[found[1]], text)
         case dict():
             return {key: resolved(value) for key, value in pattern.items()}
         case list():
@@ -163,9 +166,19 @@ class TestStateChanges:
             handle_state_change.APPLICATION_STATE_CHANGE,
             handle_state_change.JOB_RUN_STATE_CHANGE,
             handle_state_change.JOB_UTILIZATION_UPDATE,
+            handle_state_change.CLUSTER_STATE_CHANGE,
+            handle_state_change.STEP_STATUS_CHANGE,
+            handle_state_change.STACK_STATUS_CHANGE,
         }
 
-        assert set(dict(patterns())["HandleStateChangeFunction"]["detail-type"]) == known
+        let_through = [pattern["detail-type"] for name, pattern in patterns() if name == "HandleStateChangeFunction"]
+        assert {kind for kinds in let_through for kind in kinds} == known
+
+    def test_stack_is_none_of_ours_when_no_run_has_it(self) -> None:
+        event = example_event("handle_state_change.cluster_stack_complete")
+        event["detail"]["stack-id"] = event["detail"]["stack-id"].replace("emr-pipelines-run-", "emr-pipelines-")
+
+        assert receivers(event) == set()
 
     def test_event_is_stopped_when_it_only_looks_like_emrs(self) -> None:
         event = example_event("handle_state_change.job_run_succeeded")

@@ -21,6 +21,8 @@ from tests.contract.cloud import (
 
 # What AWS asks for besides the operation itself.
 IMPLIED = {
+    "cloudformation:CreateStack": {"cloudformation:TagResource", "iam:PassRole"},
+    "elasticmapreduce:RunJobFlow": {"elasticmapreduce:AddTags", "iam:CreateServiceLinkedRole", "iam:PassRole"},
     "emr-serverless:CreateApplication": {"emr-serverless:TagResource", "iam:CreateServiceLinkedRole"},
     "emr-serverless:StartJobRun": {"emr-serverless:TagResource", "iam:PassRole"},
     "scheduler:CreateSchedule": {"iam:PassRole"},
@@ -120,9 +122,30 @@ class TestPolicies:
         passing = [statement for statement in self.allowed() if "iam:PassRole" in as_list(statement["Action"])]
         (of_role,) = [statement for statement in passing if statement["Resource"] == {"Fn::GetAtt": [role, "Arn"]}]
 
-        assert len(passing) == 2
+        assert len(passing) == 5
         assert of_role["Action"] == "iam:PassRole"
         assert of_role["Condition"] == {"StringEquals": {"iam:PassedToService": service}}
+
+    def test_roles_of_clusters_go_to_their_services_only_when_passed(self) -> None:
+        passing = [statement for statement in self.allowed() if "iam:PassRole" in as_list(statement["Action"])]
+        services = {
+            str(statement["Resource"]): statement["Condition"]["StringEquals"]["iam:PassedToService"]
+            for statement in passing
+        }
+
+        role = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role"
+        assert services[str({"Fn::Sub": f"{role}/${{ClusterServiceRole}}"})] == "elasticmapreduce.amazonaws.com"
+        assert services[str({"Fn::Sub": f"{role}/${{ClusterInstanceProfile}}"})] == "ec2.amazonaws.com"
+        assert services[str({"Ref": "ClusterTemplateRoleArn"})] == "cloudformation.amazonaws.com"
+
+    def test_cluster_is_terminated_only_with_our_tag_when_it_may_be_somebody_elses(self) -> None:
+        ending = [s for s in self.allowed() if "elasticmapreduce:TerminateJobFlows" in as_list(s["Action"])]
+
+        assert len(ending) == 4
+        for statement in ending:
+            assert statement["Condition"] == {
+                "StringEquals": {"aws:ResourceTag/emr-pipelines:stack": {"Ref": "AWS::StackName"}}
+            }
 
     def test_service_acts_for_this_account_only_when_it_assumes_a_role(self) -> None:
         for statement in self.allowed():

@@ -123,7 +123,7 @@ class TestAsynchronousEdges:
         for rule in resources("AWS::Events::Rule").values():
             targets += rule["Targets"]
 
-        assert len(targets) == 7
+        assert len(targets) == 9
         for target in targets:
             assert target["RetryPolicy"].keys() == {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"}
             assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0] in resources("AWS::SQS::Queue")

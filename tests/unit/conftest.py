@@ -23,6 +23,9 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "BUCKET": "bucket",
+    "CLUSTER_INSTANCE_PROFILE": "EMR_EC2_DefaultRole",
+    "CLUSTER_SERVICE_ROLE": "EMR_DefaultRole",
+    "CLUSTER_TEMPLATE_ROLE_ARN": "arn:aws:iam::123456789012:role/template",
     "EMR_SERVERLESS_PRICES": "",
     "EVENT_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-EventDeadLetterQueue",
     "JOB_ROLE_ARN": "arn:aws:iam::123456789012:role/job",
@@ -53,6 +56,7 @@ from emr_pipelines.stack import Stack
 
 from emrp.stack import Stack as DeployedStack
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions, FakeTopic
+from tests.unit.fakes_emr_on_ec2 import FakeEmrOnEc2, FakeStacks
 
 # The models of the services are read once, not for each client of each test.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
@@ -148,6 +152,18 @@ def emr() -> FakeEmrServerless:
 
 
 @pytest.fixture
+def clusters() -> FakeEmrOnEc2:
+    """EMR on EC2 with nothing in it."""
+    return FakeEmrOnEc2()
+
+
+@pytest.fixture
+def stacks() -> FakeStacks:
+    """No stacks of clusters."""
+    return FakeStacks()
+
+
+@pytest.fixture
 def step_functions() -> FakeStepFunctions:
     """Step Functions that nobody has asked for anything."""
     return FakeStepFunctions()
@@ -205,6 +221,8 @@ def invoke(
     outputs: JobOutputs,
     bucket: PipelineBucket,
     emr: FakeEmrServerless,
+    clusters: FakeEmrOnEc2,
+    stacks: FakeStacks,
     step_functions: FakeStepFunctions,
     events: FakeDomainEvents,
     topic: FakeTopic,
@@ -217,6 +235,8 @@ def invoke(
         "outputs": outputs,
         "bucket": bucket,
         "emr": emr,
+        "clusters": clusters,
+        "stacks": stacks,
         "step_functions": step_functions,
         "events": events,
         "topic": topic,

@@ -71,7 +71,9 @@ class FakeEmrServerless(EmrServerless):
         self._note("delete_application", application_id)
         self.applications[application_id] = "TERMINATED"
 
-    def start_job_run(self, application_id: str, request: Mapping[str, Any], client_token: str) -> str:
+    def start_job_run(
+        self, application_id: str, request: Mapping[str, Any], client_token: str, _since: str | None = None
+    ) -> str:
         self._note("start_job_run", request)
         if client_token not in self.tokens:
             job_run_id = f"run{len(self.job_runs) + 1}"

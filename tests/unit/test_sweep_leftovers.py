@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.emr_on_ec2 import ObservedCluster
 from emr_pipelines.gateways.emr_serverless import ObservedApplication
 from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.step_functions import ObservedExecution
@@ -60,6 +61,7 @@ def inventories(draw: st.DrawFn, fate: str) -> Inventory:
         job_runs=[OpenJobRun("jr", "a", "r", job if recorded else None, draw(times))] if on_emr else [],
         ended_job_runs=ended_on_emr,
         applications=draw(st.lists(st.builds(lambda at: ObservedApplication("a", "STARTED", "", of_run, at), times))),
+        clusters=draw(st.lists(st.builds(lambda at: ObservedCluster("j", "WAITING", "", of_run, at), times))),
         slots={"p": Slots(1, frozenset(draw(st.sets(st.just("r")))), ())} if fate != "unknown" else {},
     )
 

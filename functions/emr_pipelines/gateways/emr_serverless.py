@@ -83,7 +83,9 @@ class EmrServerless(JobService):
         with translated_errors():
             self._emr.delete_application(applicationId=application_id)
 
-    def start_job_run(self, application_id: str, request: dict[str, Any], client_token: str) -> str:
+    def start_job_run(
+        self, application_id: str, request: dict[str, Any], client_token: str, _since: str | None = None
+    ) -> str:
         """Submit a job run and return its id; the same token never submits a second one."""
         with translated_errors():
             answer = self._emr.start_job_run(applicationId=application_id, clientToken=client_token, **request)

@@ -47,10 +47,10 @@ class ObservedJobRun:
 class JobService(Protocol):
     """The operations that need not know which of the two it is."""
 
-    def start_job_run(self, where: str, request: dict[str, Any], client_token: str, /) -> str | None:
+    def start_job_run(self, where: str, request: dict[str, Any], client_token: str, since: str, /) -> str | None:
         """Submit a job run and return its id, or None when the request is carried out at once.
 
-        Repeated with the same token it never submits a second one.
+        Repeated with the same token it never submits a second one; it was not submitted before the time in `since`.
         """
         ...
 

@@ -155,7 +155,9 @@ class SimulatedEmrServerless(EmrServerless):
 
     # Job runs
 
-    def start_job_run(self, application_id: str, request: dict[str, Any], client_token: str) -> str:
+    def start_job_run(
+        self, application_id: str, request: dict[str, Any], client_token: str, _since: str | None = None
+    ) -> str:
         self._throttle()
         if client_token in self._tokens:
             return self._tokens[client_token]
