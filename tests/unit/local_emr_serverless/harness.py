@@ -3,11 +3,11 @@
 import asyncio
 import io
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.model import StructureShape
 from botocore.validate import ParamValidator
 
 from emrp.local.emr_serverless.api import Api
@@ -25,13 +26,13 @@ from emrp.local.emr_serverless.events import Events
 from emrp.local.emr_serverless.execution import Surroundings
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.logs import LogStores
-from emrp.local.emr_serverless.protocol import service_model
 from emrp.local.emr_serverless.quotas import ApiQuotas
 from emrp.local.emr_serverless.service import EmrServerless
 from emrp.local.spark import DriverRequest
 
 DEADLINE_SECONDS = 5.0
 ROLE = "arn:aws:iam::000000000000:role/job"
+_NOTHING: Any = StructureShape("Nothing", {"type": "structure", "members": {}})
 SPARK_JOB = {"sparkSubmit": {"entryPoint": "s3://bucket/job.py"}}
 
 
@@ -194,17 +195,25 @@ class Harness:
         self._changed.set()
 
 
-def client_of(api: Api) -> Any:
+class Answering(Protocol):
+    """A service as ministack sees it."""
+
+    def handle_request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], /
+    ) -> Coroutine[Any, Any, tuple[int, dict[str, str], bytes]]: ...
+
+
+def client_of(api: Answering, service: str = "emr-serverless") -> Any:
     """A boto3 client whose requests go to the service directly, and whose answers are checked for completeness."""
-    client = _session().client(
-        "emr-serverless", endpoint_url="http://local", config=Config(retries={"total_max_attempts": 1})
-    )
+    client = _session().client(service, endpoint_url="http://local", config=Config(retries={"total_max_attempts": 1}))
 
     def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         url = urlsplit(request.url)
         content: Any = request.body or b""
         body = content.encode() if isinstance(content, str) else content
-        answering = api.handle_request(request.method, unquote(url.path), {}, body, parse_qs(url.query))
+        target = request.headers.get("X-Amz-Target", b"")
+        sent = {"x-amz-target": target.decode() if isinstance(target, bytes) else target}
+        answering = api.handle_request(request.method, unquote(url.path), sent, body, parse_qs(url.query))
         try:
             answering.send(None)
         except StopIteration as answer:
@@ -215,12 +224,11 @@ def client_of(api: Api) -> Any:
     def check(parsed: dict[str, Any], model: Any, **_: Any) -> None:
         if "Error" not in parsed:
             answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
-            shape: Any = service_model().operation_model(model.name).output_shape
-            report = ParamValidator().validate(answer, shape)
+            report = ParamValidator().validate(answer, model.output_shape or _NOTHING)
             assert not report.has_errors(), report.generate_report()
 
-    client.meta.events.register("before-send.emr-serverless", send)
-    client.meta.events.register("after-call.emr-serverless", check)
+    client.meta.events.register(f"before-send.{service}", send)
+    client.meta.events.register(f"after-call.{service}", check)
     return client
 
 
