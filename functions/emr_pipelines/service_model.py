@@ -108,7 +108,7 @@ def _shape_at(shape: Shape | None, place: Sequence[str | int]) -> Shape | None:
 
 def request_schema(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of what a person writes of a request; shapes that it needs are added to `definitions`."""
-    schema = _structure_schema(input_shape(operation), definitions)
+    schema = _structure_schema(input_shape(operation), definitions, operation.service)
     return {
         **schema,
         "properties": {name: value for name, value in schema["properties"].items() if name not in operation.ours},
@@ -116,24 +116,28 @@ def request_schema(operation: Operation, definitions: dict[str, Any]) -> dict[st
     }
 
 
-def _schema(shape: Shape, definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema(shape: Shape, definitions: dict[str, Any], service: str) -> dict[str, Any]:
     if isinstance(shape, StructureShape):
-        if shape.name not in definitions:
-            definitions[shape.name] = {}  # a shape may contain itself
-            definitions[shape.name] = _structure_schema(shape, definitions)
-        return {"$ref": f"#/$defs/{shape.name}"}
+        name = f"{service}.{shape.name}"  # two services have different shapes of one name
+        if name not in definitions:
+            definitions[name] = {}  # a shape may contain itself
+            definitions[name] = _structure_schema(shape, definitions, service)
+        return {"$ref": f"#/$defs/{name}"}
     if isinstance(shape, MapShape):
-        return {"type": "object", "additionalProperties": _schema(shape.value, definitions)}
+        return {"type": "object", "additionalProperties": _schema(shape.value, definitions, service)}
     if isinstance(shape, ListShape):
-        return {"anyOf": [{"type": "array", "items": _schema(shape.member, definitions)}, _TEMPLATE]}
+        return {"anyOf": [{"type": "array", "items": _schema(shape.member, definitions, service)}, _TEMPLATE]}
     if isinstance(shape, StringShape):
         return {"anyOf": [{"enum": list(shape.enum)}, _TEMPLATE]} if shape.enum else {"type": "string"}
     return {"anyOf": [{"type": _JSON_TYPES.get(shape.type_name, "number")}, _TEMPLATE]}
 
 
-def _structure_schema(shape: StructureShape, definitions: dict[str, Any]) -> dict[str, Any]:
+def _structure_schema(shape: StructureShape, definitions: dict[str, Any], service: str) -> dict[str, Any]:
     properties = {
-        name: {**_schema(member, definitions), "description": re.sub(r"<[^>]*>", "", member.documentation).strip()}
+        name: {
+            **_schema(member, definitions, service),
+            "description": re.sub(r"<[^>]*>", "", member.documentation).strip(),
+        }
         for name, member in shape.members.items()
     }
     return {"type": "object", "properties": properties, "required": list(shape.required_members),
@@ -168,7 +172,9 @@ def _check_structure(
         child = f"{path}.{name}"
         if name not in shape.members:
             hint = did_you_mean(str(name), [*shape.members, *beside], "known fields")
-            yield Problem(child, f"is not a field of {shape.name.removesuffix('Request')}; {hint}")
+            yield Problem(
+                child, f"is not a field of {shape.name.removesuffix('Request').removesuffix('Input')}; {hint}"
+            )
         else:
             yield from _check(shape.members[name], member, child, unknown)
 
