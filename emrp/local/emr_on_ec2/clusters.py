@@ -32,7 +32,7 @@ class ClusterOperations:
         made = emr._run_job_flow({**parameters, "Steps": []})
         created: Parameters = protocol.content(made)
         cluster: Record = emr._clusters[created["JobFlowId"]]
-        described = protocol.service_model().shape_for("Cluster").members  # type: ignore[attr-defined] # a structure
+        described = protocol.members("Cluster")
         cluster |= {name: value for name, value in parameters.items() if name in described and name not in cluster}
         cluster |= {name: parameters[name] for name in _POLICIES if name in parameters}
         cluster["Status"] = new_status(ClusterState.STARTING)

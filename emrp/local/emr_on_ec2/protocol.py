@@ -51,6 +51,12 @@ def input_shape(operation: str) -> StructureShape:
     return shape if shape is not None else StructureShape("Nothing", {"type": "structure", "members": {}})
 
 
+def members(structure: str) -> set[str]:
+    """Return the names of the members of a structure of the model."""
+    shape = service_model().shape_for(structure)
+    return set(shape.members) if isinstance(shape, StructureShape) else set()
+
+
 def output(operation: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result with the members that the model knows."""
     shape = service_model().operation_model(operation).output_shape

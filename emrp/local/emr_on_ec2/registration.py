@@ -5,20 +5,24 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ministack import app
 from ministack.services import emr
 
 from emrp.local import events as local_events
 from emrp.local import iam
+from emrp.local.emr_on_ec2 import cloudformation, stepfunctions
 from emrp.local.emr_on_ec2.api import Api
 from emrp.local.emr_on_ec2.authorization import authorize, instance_role
 from emrp.local.emr_on_ec2.bootstrap import run_script, simulated_scripts
 from emrp.local.emr_on_ec2.events import Detail, Events
 from emrp.local.emr_on_ec2.execution import Surroundings
+from emrp.local.emr_on_ec2.in_process import InProcessClient
 from emrp.local.emr_on_ec2.records import Record, scope_of
 from emrp.local.emr_on_ec2.service import EmrOnEc2
 from emrp.local.emr_serverless import aws
 from emrp.local.emr_serverless.gate import Gate
 from emrp.local.emr_serverless.simulated import simulation
+from emrp.local.emr_serverless.stepfunctions import Watchers
 from emrp.local.patches.anchors import replace
 from emrp.local.spark import start_driver
 
@@ -26,6 +30,7 @@ SOURCE = "aws.emr"
 _STEPS_AT_A_TIME = max(2, os.cpu_count() or 1)
 
 _service: EmrOnEc2 | None = None
+_watchers = Watchers()
 
 
 def install() -> None:
@@ -44,6 +49,9 @@ def install() -> None:
         work_dir=Path(os.environ["TMPDIR"]) / "emr_on_ec2",
     )
     built = _service = EmrOnEc2(surroundings)
+    client = InProcessClient(built, lambda: app._MAIN_LOOP, _watchers)
+    cloudformation.install(client)
+    stepfunctions.install(client)
     api = Api(built, authorize if iam.is_enforced() else None)
     replace(emr, "handle_request", "ab4a0ef2745d", lambda _: api.handle_request)
     replace(emr, "load_persisted_state", "6f58d9dc1e6e", lambda load: _in_turn(load, built.resume))
@@ -76,6 +84,7 @@ def _publish_soon(cluster: Record, detail_type: str, detail: Detail) -> None:
     account_id, region = scope_of(cluster)
 
     def publish() -> None:
+        _watchers.changed(detail["stepId"] if "stepId" in detail else detail["clusterId"])
         local_events.publish_aws_event(SOURCE, detail_type, detail, account_id=account_id, region=region)
 
     asyncio.get_running_loop().call_soon(publish)

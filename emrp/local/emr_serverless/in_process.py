@@ -6,7 +6,7 @@ They speak its API with names in PascalCase; `to_api` and `from_api` translate b
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -14,6 +14,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from emrp.local.emr_serverless import protocol
 from emrp.local.emr_serverless.service import EmrServerless
 
+T = TypeVar("T")
 Value = Any  # what JSON can hold; the shape that goes with it says what it is
 
 
@@ -44,12 +45,18 @@ class InProcessClient:
         def perform() -> dict[str, Any]:
             return protocol.output(operation, self._service.call(operation, parameters, counted=counted))
 
-        async def perform_on_loop() -> dict[str, Any]:
-            return perform()
+        return on_loop(self._loop, perform)
 
-        if threading.current_thread() is threading.main_thread():  # where the loop runs: it must not wait for itself
-            return perform()
-        return asyncio.run_coroutine_threadsafe(perform_on_loop(), self._loop()).result()
+
+def on_loop(loop: Callable[[], asyncio.AbstractEventLoop], perform: Callable[[], T]) -> T:
+    """Do something on the server's loop, in the account and region of the calling thread, and wait for it."""
+
+    async def perform_on_loop() -> T:
+        return perform()
+
+    if threading.current_thread() is threading.main_thread():  # where the loop runs: it must not wait for itself
+        return perform()
+    return asyncio.run_coroutine_threadsafe(perform_on_loop(), loop()).result()
 
 
 def to_api(value: Value, shape: Shape) -> Value:
