@@ -189,8 +189,8 @@ def test_check_names_the_problem_when_a_file_is_wrong(old: str, new: str, expect
     ("text", "expected"),
     [
         ("name: [", "not YAML"),
-        ("", "must be a mapping with name, application and jobs"),
-        ("- a", "must be a mapping with name, application and jobs"),
+        ("", "must be a mapping with name, application (or cluster) and jobs"),
+        ("- a", "must be a mapping with name, application (or cluster) and jobs"),
         ("a: !!python/object:os.system {}", "not YAML"),
         ("\tname: x", "line 1: not YAML"),
         ("a: " + "[" * 5000, "is nested too deeply"),

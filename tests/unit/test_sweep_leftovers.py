@@ -114,6 +114,8 @@ def test_only_what_is_older_than_an_hour_is_an_orphan_when_nobody_knows_its_run(
     an_hour_ago = iso_time(NOW - timedelta(hours=1))
     orphans = [job_run for job_run in inventory.job_runs if job_run.created_at < an_hour_ago]
     applications = [application for application in inventory.applications if application.created_at < an_hour_ago]
+    clusters = [cluster for cluster in inventory.clusters if cluster.created_at < an_hour_ago]
     kinds = [Kind.JOB_RUN_LEFT] * len(orphans) + [Kind.APPLICATION_LEFT] * len(applications)
+    kinds += [Kind.CLUSTER_LEFT] * len(clusters)
 
     assert [leftover.kind for leftover in find_leftovers(inventory, NOW, GRACE)] == kinds

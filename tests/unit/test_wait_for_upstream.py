@@ -256,7 +256,7 @@ def test_job_run_is_cancelled_when_the_run_ended_while_it_was_submitted(
     start()
     submit = emr.start_job_run
 
-    def slowly(application_id: str, request: Any, client_token: str) -> str:
+    def slowly(application_id: str, request: Any, client_token: str, _since: str) -> str:
         job_run_id = submit(application_id, request, client_token)
         record.end_run(RUN, "CANCELLED", None, None)
         return job_run_id
