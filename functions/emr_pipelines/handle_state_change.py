@@ -4,6 +4,7 @@ from typing import Any
 
 from emr_pipelines.clean_up import release_application
 from emr_pipelines.clock import iso_time
+from emr_pipelines.domain_event import job_run_retried
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.domain_events import DomainEvents
@@ -15,6 +16,7 @@ from emr_pipelines.launch_application import advance_application
 
 APPLICATION_STATE_CHANGE = "EMR Serverless Application State Change"
 JOB_RUN_STATE_CHANGE = "EMR Serverless Job Run State Change"
+JOB_RUN_RETRY = "EMR Serverless Job Run Retry"
 JOB_UTILIZATION_UPDATE = "EMR Serverless Job Resource Utilization Update"
 
 _MOST_LOGGED = 20  # of thousands of runs that may wait for one application
@@ -31,12 +33,17 @@ def handle_state_change(
     detail = event["detail"]
     if event["detail-type"] == APPLICATION_STATE_CHANGE:
         return _application_changed(detail["applicationId"], record, emr, step_functions)
-    if event["detail-type"] not in {JOB_RUN_STATE_CHANGE, JOB_UTILIZATION_UPDATE}:
+    if event["detail-type"] not in {JOB_RUN_STATE_CHANGE, JOB_RUN_RETRY, JOB_UTILIZATION_UPDATE}:
         return {}
     job = record.find_job(detail["jobRunId"])
     if job is None:
         return {}
     concerned = {"run": job.run_id, "job": job.name}
+    if event["detail-type"] == JOB_RUN_RETRY:
+        attempt = detail["previousAttempt"]
+        failed = emr.get_job_run(detail["applicationId"], detail["jobRunId"], attempt)
+        events.publish(job_run_retried(job, attempt, failed.state_details))
+        return concerned
     if event["detail-type"] == JOB_UTILIZATION_UPDATE:
         # Sent every half hour while a job runs: a sign of life that keeps the heartbeat of a long job.
         if job.task_token and not job.ended:

@@ -161,6 +161,7 @@ class TestStateChanges:
     def test_rule_lets_through_every_type_that_the_function_knows_when_deployed(self) -> None:
         known = {
             handle_state_change.APPLICATION_STATE_CHANGE,
+            handle_state_change.JOB_RUN_RETRY,
             handle_state_change.JOB_RUN_STATE_CHANGE,
             handle_state_change.JOB_UTILIZATION_UPDATE,
         }

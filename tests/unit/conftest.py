@@ -169,7 +169,7 @@ def topic() -> FakeTopic:
 def planned(record: RunRecord, registry: PipelineRegistry, stack: Stack) -> str:
     """The id of a run of salaries that has been planned for an upload."""
     run_input = example_event("plan_run.upload")["input"]
-    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, registry=registry, stack=stack)
+    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, registry=registry, events=FakeDomainEvents(), stack=stack)
     return RUN_ID
 
 

@@ -16,8 +16,9 @@ import pytest
 from emr_pipelines import clock, inventory, sweep
 from emr_pipelines.domain_event import DomainEvent
 from emr_pipelines.errors import EmrPipelinesError, TransientError
-from emr_pipelines.gateways import pipeline_registry, run_record, run_slots
+from emr_pipelines.gateways import held_notifications, pipeline_registry, run_record, run_slots
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
@@ -120,6 +121,7 @@ class World:
         gateways = {
             "record": _on_table(RunRecord, table),
             "slots": _on_table(RunSlots, table),
+            "held": _on_table(HeldNotifications, table),
             "registry": _on_table(PipelineRegistry, table),
             "emr": Unreliable(self, self.emr),
             "step_functions": Unreliable(self, self.step_functions),
@@ -271,7 +273,7 @@ class Unreliable:
 
 def _on_table(gateway: Callable[[str], Gateway], table: object) -> Gateway:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pipeline_registry, run_record, run_slots):
+        for module in (held_notifications, pipeline_registry, run_record, run_slots):
             patch.setattr(module, "Table", lambda *_: table)
         return gateway("runs")
 
