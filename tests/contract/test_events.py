@@ -32,6 +32,8 @@ Event = dict[str, Any]
 REFERENCES = {
     "AWS::StackName": "emr-pipelines",
     "Bucket": "bucket",
+    "JobGroupStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-job-group",
+    "JobRunStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-job-run",
     "PipelineStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-pipeline",
 }
 
@@ -193,7 +195,7 @@ class TestExecutionEnds:
 
         assert receivers(event) == set()
 
-    @pytest.mark.parametrize("name", ["emr-pipelines-job-run", "emr-pipelines-pipeline-of-others"])
+    @pytest.mark.parametrize("name", ["others-job-run", "emr-pipelines-pipeline-of-others"])
     def test_end_is_stopped_when_it_is_of_another_state_machine(self, name: str) -> None:
         event = example_event("clean_up.execution_aborted")
         event["detail"]["stateMachineArn"] = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}"
