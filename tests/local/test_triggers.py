@@ -92,12 +92,12 @@ class Triggers:
         eventually(is_empty, SECONDS)
 
     def rejected(self, text: str) -> list[dict[str, str]]:
-        """Wait for a message with a text in the dead-letter queue; returns the attributes of all that have it."""
+        """Wait for a message with a text among the rejected; returns the attributes of all that have it."""
         found: list[dict[str, str]] = []
 
         def look() -> bool:
             answer = self.sqs.receive_message(
-                QueueUrl=self.stack.stack.trigger_dead_letter_queue_url, MaxNumberOfMessages=10,
+                QueueUrl=self.stack.stack.rejected_trigger_queue_url, MaxNumberOfMessages=10,
                 VisibilityTimeout=0, MessageAttributeNames=["All"],
             )  # fmt: skip
             found[:] = [

@@ -30,12 +30,12 @@ os.environ |= {
     "PIPELINE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
     "POWERTOOLS_METRICS_NAMESPACE": "EmrPipelines",
     "POWERTOOLS_SERVICE_NAME": "emr-pipelines",
+    "REJECTED_TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/rejected-triggers",
     "RUN_RETENTION_DAYS": "90",
     "RUN_TABLE": "runs",
     "SCHEDULE_GROUP": "emr-pipelines",
     "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedule",
     "STACK_NAME": "emr-pipelines",
-    "TRIGGER_DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/trigger-dead-letters",
     "TRIGGER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-TriggerQueue",
     "TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/triggers",
 }
