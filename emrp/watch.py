@@ -68,14 +68,14 @@ class RunLog:
 
 
 class RunScreen:
-    """Draws the run in place; a context manager."""
+    """Draws the run, which is its `picture`, in place; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._glyphs = glyphs(console)
         self._spinner = Spinner("dots" if self._glyphs.is_unicode else "line")
         self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND)
-        self._picture: Picture | None = None
+        self.picture: Picture | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -88,12 +88,12 @@ class RunScreen:
 
     def show(self, picture: Picture) -> None:
         """Show the run as it now is."""
-        self._picture = picture
+        self.picture = picture
         self._live.update(self, refresh=True)
 
     def __rich__(self) -> RenderableType:
         """Render anew at every refresh, so that the times of what is running move."""
-        picture = self._picture
+        picture = self.picture
         if picture is None:
             return Text()
         parts: list[RenderableType] = [_title(picture), Text(), self._steps(picture)]
