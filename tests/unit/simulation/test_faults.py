@@ -1,94 +1,61 @@
 """Every fault by itself, at every moment of a run: it ends with the truth, and leaves nothing."""
 
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from operator import methodcaller
 
 import pytest
 from emr_pipelines.pipeline import check_definition
 from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT
 
 from tests.unit.simulation.emr_serverless import Behaviour
-from tests.unit.simulation.runs import RUN_ID, check, deployed, run_to_end, simulate
-from tests.unit.simulation.scenarios import PlannedJob, Scenario
-from tests.unit.simulation.state_machines import JOB_RUN
-from tests.unit.simulation.world import FAULTS, Weather, World
+from tests.unit.simulation.faults import (
+    DISTURBED,
+    JOBS,
+    RUN,
+    calls,
+    disturbed,
+    moments,
+    simulate_with,
+    stop_job,
+    stopped,
+    struck,
+)
+from tests.unit.simulation.runs import RUN_ID, check, simulate
+from tests.unit.simulation.scenarios import PlannedJob
+from tests.unit.simulation.world import FAULTS, Weather
 
 # A sweep that is killed has counted nothing yet.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")
 
-CALM = Weather(burst=1000)
-JOBS = (
-    PlannedJob("first", behaviours=(Behaviour(seconds=1.0),)),
-    PlannedJob("second", ("first",)),
-    PlannedJob("otherwise", ("first",), "ANY_FAILED"),
-)
-RUN = Scenario(JOBS, CALM, lifecycle="transient")
-DISTURBED = replace(RUN, is_disturbed=True)
 # `make test` tries some of the moments, always the same; with SIMULATED_RUNS all are tried.
 EVERY = 1 if "SIMULATED_RUNS" in os.environ else 8
 
 
-def moments(offset: int) -> Iterable[int]:
-    """The numbers of the calls of a run before which something may happen."""
-    calls = [number for number, call in enumerate(simulate(RUN).calls, 1) if not call.startswith("sweep")]
-    return calls[offset % EVERY :: EVERY]
-
-
-def simulate_with(scenario: Scenario, happen: Callable[[World], None]) -> World:
-    """Run a scenario in a world in which something happens."""
-    world = deployed(scenario)
-    happen(world)
-    with world.functions_deployed():
-        run_to_end(world, scenario)
-    return world
-
-
-def checked(world: World, scenario: Scenario, number: int) -> str:
-    """Check a run in which something happened at a call; return the state of the run."""
-    try:
-        return check(world, scenario).state
-    except AssertionError as error:
-        error.add_note(f"It happened at call {number}: {world.calls[number - 1]}")
-        raise
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_run_succeeds_when_one_call_meets_a_fault(fault: str) -> None:
-    for number in moments(FAULTS.index(fault)):
-        world = simulate_with(RUN, methodcaller("strike", number, fault))
-
-        assert checked(world, RUN, number) == SUCCEEDED
+    for number in moments(FAULTS.index(fault), EVERY):
+        assert struck(number, fault) == SUCCEEDED
 
 
 def test_run_leaves_nothing_when_it_is_stopped_anywhere() -> None:
-    for number in moments(0):
-        scenario = replace(RUN, stopped_after=number)
-
-        assert checked(simulate(scenario), scenario, number) in {CANCELLED, SUCCEEDED}
-
-
-def disturbed(number: int, scenario: Scenario, somebody: Callable[[World], None]) -> str:
-    """Run a scenario in which somebody does something after a call; return the state of the run."""
-    world = simulate_with(scenario, lambda world: world.after_calls(number, lambda: somebody(world)))
-    return checked(world, scenario, number)
+    for number in moments(0, EVERY):
+        assert stopped(number) in {CANCELLED, SUCCEEDED}
 
 
 def test_run_ends_when_the_execution_of_a_job_is_stopped_anywhere() -> None:
-    for number in moments(1):
+    for number in moments(1, EVERY):
         assert disturbed(number, DISTURBED, stop_job) in {FAILED, SUCCEEDED}
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "TERMINATED"])
 def test_run_ends_when_somebody_stops_or_deletes_its_application_anywhere(state: str) -> None:
-    for number in moments(2):
+    for number in moments(2, EVERY):
         assert disturbed(number, DISTURBED, lambda world: world.emr.take_away(state)) in {FAILED, SUCCEEDED}
 
 
 def test_run_goes_on_when_its_pipeline_file_is_replaced_or_deleted_after_its_plan() -> None:
     other = check_definition({**RUN.as_file(), "jobs": [PlannedJob("another").as_in_file()]})
-    planned = [number for number in moments(3) if not simulate(RUN).calls[number - 1].startswith("plan_run")]
+    planned = [number for number in moments(3, EVERY) if not calls()[number - 1].startswith("plan_run")]
     for number in planned:
         assert disturbed(number, RUN, lambda world: world.registry.put(other)) == SUCCEEDED
         assert disturbed(number, RUN, lambda world: world.registry.remove(other.name)) == SUCCEEDED
@@ -153,14 +120,3 @@ def test_run_ends_soon_when_a_function_may_do_nothing(function: str, job: str | 
     assert run.state in {FAILED, SUCCEEDED}
     assert run.duration_seconds is not None
     assert run.duration_seconds < 3600
-
-
-def stop_job(world: World) -> None:
-    """Stop the execution of a job, if there is one."""
-    running = [
-        execution.arn
-        for execution in world.step_functions.executions.values()
-        if (execution.machine, execution.status) == (JOB_RUN, "RUNNING")
-    ]
-    for arn in running[:1]:
-        world.step_functions.stop_execution(arn, "", "")
