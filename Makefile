@@ -34,7 +34,8 @@ pictures: setup ## Take the pictures in docs/images again, from real runs (needs
 	$(BIN)/python -m tests.browser.pictures
 
 chaos: setup ## Break things on purpose, many times; SEED=... breaks the same again
-	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_crash.py
+	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_chaos_drivers.py tests/local/test_crash.py
+	SIMULATED_RUNS=300 $(BIN)/python -m pytest $(if $(SEED),--hypothesis-seed=$(SEED)) tests/unit/simulation
 	$(BIN)/python -m tests.local.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clients: setup ## Run the tests of large clients, Airflow and Dagster; installs them from PyPI
