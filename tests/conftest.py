@@ -10,6 +10,7 @@ settings.register_profile("repeatable", parent=settings.get_profile("search"), d
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give what shares a server or other costly things to one worker, so that no other makes them again."""
     for item in items:
