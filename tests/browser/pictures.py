@@ -75,7 +75,7 @@ def follow(stack: Stack, folder: Path) -> tuple[Picture, str]:
 def draw(picture: Picture) -> str:
     """Return what a terminal shows of a run, as SVG."""
     console = Console(file=StringIO(), record=True, force_terminal=True, width=TERMINAL_WIDTH, height=40)
-    screen = RunScreen(console)
+    screen = RunScreen(console, "Ctrl-C leaves the run running.")
     screen.picture = picture
     console.print(screen)
     return WEB_FONTS.sub("", console.export_svg(title=f"emrp watch {picture.run_id}", unique_id="watch"))
