@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.idempotency import (
     idempotent_function,
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.gateways.aws import client
 from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.log_tails import LogTails
 from emr_pipelines.gateways.notification_topic import NotificationTopic
@@ -33,6 +34,7 @@ _handled, _sent = (
         static_pk_value="NOTIFICATION",
         sort_key_attr="sk",
         expiry_attr="ttl",
+        boto3_client=client("dynamodb"),
     )
     for _ in range(2)
 )
