@@ -19,7 +19,7 @@ from tests.local.chaos.scenarios import Scenario, random_faults, random_scenario
 from tests.local.chaos.simulated import attempts, problems
 from tests.local.chaos.world import World, world
 
-_AT_A_TIME = 10
+_AT_A_TIME = 25
 _OFTEN, _SELDOM = 0.3, 0.1  # how much of all calls and events
 _WARM = 100  # after so many runs a server has what it needs
 _MORE_FILES, _MORE_MEMORY = 20, 100.0  # what it may need more in the end; ministack keeps histories and logs in memory

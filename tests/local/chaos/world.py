@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from emr_pipelines.notify import BURST_SIZE
 
 from emrp.local import lifecycle
 from tests.local.chaos.scenarios import Scenario
@@ -21,6 +22,9 @@ from tests.local.deployed import DeployedStack, deploy
 _PARAMETERS = {"HeartbeatSeconds": "8", "RunningHeartbeatSeconds": "8", "WaitingHeartbeatSeconds": "8"}
 _END = re.compile(r"(Pipeline|Job) Run (Succeeded|Failed|Cancelled|Skipped|Timed Out)")
 _FAST = {"EMRP_SIMULATED_JOB_SECONDS": "0.1", "EMRP_API_QUOTAS": "off"}
+# Lambda comes again after a minute, then two; ministack does after a second, then two. By then Powertools still takes a
+# notification for being sent by the function that was killed (for at most its timeout).
+_RETRIES = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "20", "LAMBDA_ASYNC_RETRY_MAX_SECONDS": "60"}
 
 Item = dict[str, Any]
 
@@ -58,11 +62,13 @@ class World:
 
     def start(self, scenario: Scenario) -> ChaosRun:
         """Start a run of a pipeline that is registered nowhere."""
-        run_id = f"{scenario.pipeline}-{uuid4().hex[:12]}"
+        # Of more runs of a pipeline in a quarter of an hour people are told together.
+        pipeline = f"{scenario.pipeline}-{len(self.started) // BURST_SIZE}"
+        run_id = f"{pipeline}-{uuid4().hex[:12]}"
         started = self.client("stepfunctions").start_execution(
             stateMachineArn=self.stack.stack.pipeline_state_machine_arn,
             name=run_id,
-            input=json.dumps({"definition": scenario.definition()}),
+            input=json.dumps({"definition": scenario.definition() | {"name": pipeline}}),
         )
         self.started.append(ChaosRun(run_id, started["executionArn"], scenario))
         return self.started[-1]
@@ -184,7 +190,7 @@ class World:
 def world() -> Iterator[World]:
     """A local AWS with faults, whose jobs only take time, and the stack on it."""
     with pytest.MonkeyPatch.context() as patch:
-        for setting, value in _FAST.items():
+        for setting, value in {**_FAST, **_RETRIES}.items():
             patch.setenv(setting, value)
         with lifecycle.start(port=0, faults=True) as server:
             stack = deploy(LocalAwsUnderTest(server), "chaos", **_PARAMETERS)
