@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from emr_pipelines.notify import BURST_SIZE
 
 from emrp.local import lifecycle
 from tests.local.chaos.scenarios import Scenario
@@ -20,6 +19,7 @@ from tests.local.deployed import DeployedStack, deploy
 
 # Nobody waits long for what was lost.
 _PARAMETERS = {"HeartbeatSeconds": "8", "RunningHeartbeatSeconds": "8", "WaitingHeartbeatSeconds": "8"}
+_RUNS_OF_A_PIPELINE = 2  # of many failures in a quarter of an hour people are told together
 _END = re.compile(r"(Pipeline|Job) Run (Succeeded|Failed|Cancelled|Skipped|Timed Out)")
 _FAST = {"EMRP_SIMULATED_JOB_SECONDS": "0.1", "EMRP_API_QUOTAS": "off"}
 # Lambda comes again after a minute, then two; ministack does after a second, then two. By then Powertools still takes a
@@ -62,8 +62,7 @@ class World:
 
     def start(self, scenario: Scenario) -> ChaosRun:
         """Start a run of a pipeline that is registered nowhere."""
-        # Of more runs of a pipeline in a quarter of an hour people are told together.
-        pipeline = f"{scenario.pipeline}-{len(self.started) // BURST_SIZE}"
+        pipeline = f"{scenario.pipeline}-{len(self.started) // _RUNS_OF_A_PIPELINE}"
         run_id = f"{pipeline}-{uuid4().hex[:12]}"
         started = self.client("stepfunctions").start_execution(
             stateMachineArn=self.stack.stack.pipeline_state_machine_arn,
