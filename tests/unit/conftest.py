@@ -23,6 +23,8 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
     "BUCKET": "bucket",
+    "BURST_MINUTES": "15",
+    "BURST_SIZE": "3",
     "EMR_SERVERLESS_PRICES": "",
     "EVENT_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-EventDeadLetterQueue",
     "JOB_ROLE_ARN": "arn:aws:iam::123456789012:role/job",
