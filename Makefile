@@ -24,14 +24,18 @@ run: setup ## Run the main job on this machine, from an upload to the e-mail
 	@$(BIN)/emrp demo $(ARGS)
 
 test: setup ## Run the tests: unit, contract, and local with real Spark
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 browser: setup ## Open the run report in chromium (Debian: apt-get install chromium); make test does, too, if it is there
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
+pictures: setup ## Take the pictures in docs/images again, from real runs (needs chromium)
+	$(BIN)/python -m tests.browser.pictures
+
 chaos: setup ## Break things on purpose, many times; SEED=... breaks the same again
-	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_crash.py
+	$(BIN)/python -m pytest -m chaos tests/local/test_chaos.py tests/local/test_chaos_drivers.py tests/local/test_crash.py
+	SIMULATED_RUNS=300 $(BIN)/python -m pytest $(if $(SEED),--hypothesis-seed=$(SEED)) tests/unit/simulation
 	$(BIN)/python -m tests.local.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clients: setup ## Run the tests of large clients, Airflow and Dagster; installs them from PyPI

@@ -16,12 +16,14 @@ _BAR = 1.5
 _GATEWAYS = {
     'DomainEvents(os.environ["STACK_NAME"]': "boto3.client('events')",
     "EmrServerless()": "boto3.client('emr-serverless')",
+    "LogTails()": "boto3.client('s3')",
     "NotificationTopic(": "boto3.client('sns')",
     "PipelineBucket(": "boto3.client('s3')",
     "PipelineRegistry(": "boto3.resource('dynamodb')",
     "RunRecord(": "boto3.resource('dynamodb')",
     "Schedules(": "boto3.client('scheduler')",
     "StepFunctions()": "boto3.client('stepfunctions')",
+    'client("dynamodb")': "boto3.client('dynamodb')",
 }
 # Checks whole pipeline files, with pydantic; nobody waits for it, and imported later it would take Lambda longer.
 _MAY_TAKE_LONGER = {"register_pipeline"}

@@ -140,7 +140,7 @@ def _latest_running(stack: Stack) -> str:
 def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None:
     console = make_console(quiet=as_json)
     try:
-        picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds)
+        picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds, "Ctrl-C leaves the run running.")
     except KeyboardInterrupt:
         typer.echo(f"The run goes on. Watch it with: emrp watch {run_id}; stop it with: emrp cancel {run_id}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

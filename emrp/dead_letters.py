@@ -1,4 +1,4 @@
-"""What is in the dead-letter queues of the stack, why, and where it was going.
+"""What is in the dead-letter queues of the stack and in that of rejected triggers, why, and where it was going.
 
 Looking at a message hides it from others for a while; `held` shows it again.
 """
@@ -65,6 +65,7 @@ def held(stack: Stack) -> Iterator[list[DeadLetter]]:
     """Hold all dead letters, the oldest first; others see again what is still in the list afterwards."""
     letters: list[DeadLetter] = []
     try:
+        letters += _receive("trigger", stack.rejected_trigger_queue_url, stack)
         letters += _receive("trigger", stack.trigger_dead_letter_queue_url, stack)
         letters += _receive("event", stack.event_dead_letter_queue_url, stack)
         letters.sort(key=lambda letter: letter.sent_at)

@@ -56,7 +56,7 @@ ADVICE = {
     "InvalidRunInputError": _Advice(_RUN, "start the run again with corrected input"),
     "OutputUnavailableError": _Advice(_JOB, f"let the upstream job write its output; {_REPAIR}"),
     "InvalidTriggerError": _Advice(
-        "message in the trigger dead-letter queue",
+        "message in the queue of rejected triggers",
         "`emrp dlq list` says why; repair the sender, then `emrp dlq redrive`",
     ),
     "InvalidPipelineError": _Advice(

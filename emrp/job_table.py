@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import inf
 from types import MappingProxyType
 
 from emr_pipelines.clock import duration
@@ -18,6 +19,7 @@ from emrp.timeline import Phase, Span, bar, frame, spans
 from emrp.usual import NOTHING_USUAL, Usual
 
 _GAP = 2  # between columns
+_LONG = 1.5  # times what is usual
 _NARROWEST_BAR = 12
 _OTHER_LINES = 10  # of a screen that shows a run
 _COLUMNS, _TIME_COLUMN = 4, 2
@@ -99,7 +101,7 @@ def _lines(
 
 def _cells(row: Row, job: Job, signs: Glyphs, phases: Sequence[Span], usual: Usual) -> list[Text]:
     worked = [span.seconds for span in phases if span.phase is not Phase.WAITING]
-    took = Text(duration(sum(worked)) if worked else "")
+    took = Text(duration(sum(worked)) if worked else "", "yellow" if sum(worked) > _slow(job, usual) else "")
     return [_name(row, signs), _state(job, phases), took, Text(_usually(job, usual), "dim")]
 
 
@@ -116,6 +118,11 @@ def _progress(signs: Glyphs, of: SparkProgress) -> Text:
     done = round(of.share * _PROGRESS_CELLS)
     rest = signs.progress[1] * (_PROGRESS_CELLS - done)
     return Text.assemble((signs.progress[0] * done, "cyan"), (rest, "dim"), f" {of}")
+
+
+def _slow(job: Job, usual: Usual) -> float:
+    """Return the seconds from which a job takes long."""
+    return _LONG * usual.jobs.get(job.name, inf)
 
 
 def _usually(job: Job, usual: Usual) -> str:

@@ -1,10 +1,10 @@
 """What `emrp show` tells about a run: the facts, the jobs as a tree beside their timeline, and each job in detail."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from emr_pipelines.clock import duration
+from emr_pipelines.cost import billed, run_cost, usd
 from emr_pipelines.run import Job, Run
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -14,17 +14,18 @@ from emrp.glyphs import state_text
 from emrp.job_table import job_tree
 from emrp.phrases import listing, moment, reason, value
 from emrp.timeline import frame, seconds_by_phase, spans
+from emrp.usual import Usual
 
 _DETAILED_JOBS = 10
 _RESOURCES = {"vCPUHour": "vCPU h", "memoryGBHour": "GB h memory", "storageGBHour": "GB h storage"}
 _ATTEMPT_FIELDS = {"vCPUHour": "vCpuHours", "memoryGBHour": "memoryGbHours", "storageGBHour": "storageGbHours"}
 
 
-def report(console: Console, found: FoundRun, jobs: Sequence[Job]) -> RenderableType:
+def report(console: Console, found: FoundRun, jobs: Sequence[Job], usual: Usual) -> RenderableType:
     """Return everything about a run, for the width and the signs of a console."""
-    parts: list[RenderableType] = [_lines(_run_facts(found, jobs))]
+    parts: list[RenderableType] = [_lines(_run_facts(found, jobs, usual))]
     if jobs:
-        parts += ["", job_tree(console, console.width, found.run, jobs)]
+        parts += ["", job_tree(console, console.width, found.run, jobs, usual=usual)]
     detailed = jobs if len(jobs) <= _DETAILED_JOBS else [job for job in jobs if job.unsuccessful][:_DETAILED_JOBS]
     for job in detailed:
         parts += ["", job_details(found.run, job)]
@@ -53,8 +54,10 @@ def _lines(facts: Facts) -> RenderableType:
     return lines
 
 
-def _run_facts(found: FoundRun, jobs: Sequence[Job]) -> Facts:
+def _run_facts(found: FoundRun, jobs: Sequence[Job], usual: Usual) -> Facts:
     run = found.run
+    cost = run_cost(run, jobs).total
+    usually = f", usually {duration(usual.run)}" if usual.run is not None else ""
     trigger = {name: detail for name, detail in run.trigger.items() if name != "type" and detail is not None}
     return [
         ("Run", run.run_id),
@@ -66,7 +69,7 @@ def _run_facts(found: FoundRun, jobs: Sequence[Job]) -> Facts:
         ("Stopping", run.stopping if run.stopping != run.cause else None),
         ("Started", moment(run.started_at)),
         ("Ended", moment(run.ended_at) if run.ended_at else None),
-        ("Duration", duration(found.seconds)),
+        ("Duration", f"{duration(found.seconds)}{usually}"),
         ("Deadline", moment(run.deadline) if run.deadline else None),
         ("Trigger", str(run.trigger.get("type", "execution"))),
         *((f"  {name}", value(detail)) for name, detail in trigger.items()),
@@ -75,7 +78,8 @@ def _run_facts(found: FoundRun, jobs: Sequence[Job]) -> Facts:
         ("Repaired by", run.repaired_by),
         ("Application", f"{run.application_id} ({run.lifecycle})" if run.application_id else None),
         ("Output", f"{run.output}/" if run.output else None),
-        ("Resources", _resources(_used_by(jobs), "billed, all jobs")),
+        ("Resources", _resources(billed(jobs), "billed, all jobs")),
+        ("Cost", f"{usd(cost)} (an estimate at list prices)" if cost is not None else None),
         ("Execution", run.execution_arn),
     ]
 
@@ -116,14 +120,6 @@ def _attempt(attempt: dict[str, Any]) -> str:
     times = f"{moment(attempt.get('startedAt'))} to {moment(attempt.get('endedAt'))}"
     facts = [str(attempt.get("state")), times, _resources(billed, "billed"), reason(attempt.get("reason"))]
     return ", ".join(fact for fact in facts if fact)
-
-
-def _used_by(jobs: Sequence[Job]) -> dict[str, float]:
-    """Add up what EMR bills for the jobs of a run; what an earlier run did was billed there."""
-    used: Counter[str] = Counter()
-    for job in jobs:
-        used.update({} if job.reused_from else job.resources)
-    return dict(used)
 
 
 def _resources(used: dict[str, float], note: str) -> str:

@@ -16,6 +16,7 @@ from emrp.glyphs import glyphs, style_of
 from emrp.phrases import cause_of_run, listing, moment, reason
 from emrp.run_document import job_documents, run_document
 from emrp.run_report import job_details, report
+from emrp.usual import usual_durations
 
 LIST_EXAMPLES = "Examples: emrp list --pipeline salaries --state failed; emrp list --limit 100 --json"
 SHOW_EXAMPLES = "Examples: emrp show salaries-1b2c3d4e5f6a; emrp show salaries-1b2c3d4e5f6a process --json"
@@ -56,7 +57,8 @@ def show_command(
     target: Target = context.obj
     stack = target.stack()
     found = find_run(stack, run_id)
-    jobs = RunRecord(stack.run_table).list_jobs(run_id)
+    record = RunRecord(stack.run_table)
+    jobs = record.list_jobs(run_id)
     if job_name:
         jobs = [job for job in jobs if job.name == job_name] or _no_such_job(job_name, [job.name for job in jobs])
     if as_json:
@@ -65,7 +67,7 @@ def show_command(
         make_page().print(job_details(found.run, jobs[0]), crop=False)
     else:
         console = make_page()
-        console.print(report(console, found, jobs), crop=False)
+        console.print(report(console, found, jobs, usual_durations(record, found.run)), crop=False)
 
 
 def _no_such_job(name: str, names: list[str]) -> NoReturn:

@@ -15,6 +15,7 @@ _OUTPUTS = {
     "notification_topic_arn": "NotificationTopicArn",
     "trigger_topic_arn": "TriggerTopicArn",
     "trigger_queue_url": "TriggerQueueUrl",
+    "rejected_trigger_queue_url": "RejectedTriggerQueueUrl",
     "trigger_dead_letter_queue_url": "TriggerDeadLetterQueueUrl",
     "event_dead_letter_queue_url": "EventDeadLetterQueueUrl",
     "sweep_function": "SweepFunctionName",
@@ -32,6 +33,7 @@ class Stack:
     notification_topic_arn: str
     trigger_topic_arn: str
     trigger_queue_url: str
+    rejected_trigger_queue_url: str
     trigger_dead_letter_queue_url: str
     event_dead_letter_queue_url: str
     sweep_function: str

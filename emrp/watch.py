@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -23,30 +24,22 @@ from emrp.timeline import Phase, frame, seconds_by_phase, spans
 _REFRESHES_PER_SECOND = 8
 
 
-def show_run(console: Console, follower: RunFollower, every_seconds: float) -> Picture:
-    """Show a run until it has ended, and return its last picture."""
-    with RunScreen(console) if console.is_interactive else RunLog(console) as view:
+def show_run(console: Console, follower: RunFollower, every_seconds: float, hint: str = "") -> Picture:
+    """Show a run until it has ended, and return its last picture; `hint` stands below it on a terminal."""
+    with RunScreen(console, hint) if console.is_interactive else nullcontext(RunLog(console)) as view:
         for picture in follower.follow(every_seconds):
             view.show(picture)
     return picture
 
 
 class RunLog:
-    """Prints a line for each state of the run that is over and for each new state of a job; a context manager."""
+    """Prints a line for each state of the run that is over and for each new state of a job."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._glyphs = glyphs(console)
         self._printed: set[tuple[int, datetime]] = set()  # steps, by place and start
         self._states: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
 
     def show(self, picture: Picture) -> None:
         """Print what is new."""
@@ -68,14 +61,15 @@ class RunLog:
 
 
 class RunScreen:
-    """Draws the run in place; a context manager."""
+    """Draws the run, which is its `picture`, in place; a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, hint: str = "") -> None:
         self._console = console
+        self._hint = hint
         self._glyphs = glyphs(console)
         self._spinner = Spinner("dots" if self._glyphs.is_unicode else "line")
         self._live = Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND)
-        self._picture: Picture | None = None
+        self.picture: Picture | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -88,12 +82,12 @@ class RunScreen:
 
     def show(self, picture: Picture) -> None:
         """Show the run as it now is."""
-        self._picture = picture
+        self.picture = picture
         self._live.update(self, refresh=True)
 
     def __rich__(self) -> RenderableType:
         """Render anew at every refresh, so that the times of what is running move."""
-        picture = self._picture
+        picture = self.picture
         if picture is None:
             return Text()
         parts: list[RenderableType] = [_title(picture), Text(), self._steps(picture)]
@@ -109,8 +103,8 @@ class RunScreen:
                     progress=picture.progress,
                 ),
             ]
-        if not picture.ended:
-            parts += ["", Text("Ctrl-C leaves the run running.", style="dim")]
+        if self._hint and not picture.ended:
+            parts += ["", Text(self._hint, style="dim")]
         return Group(*parts)
 
     def _steps(self, picture: Picture) -> Text:

@@ -40,7 +40,7 @@ def report_command(  # noqa: PLR0917 - these are the command's options
         raise UsageError("--json and --out - both print: choose one.")
     if not force and not _may_be_replaced(out):
         raise UsageError(f"{out} is there and is no report: name another file with --out, or replace it with --force.")
-    page = render(_read(target.stack(), run_id, logs=logs))
+    page = render(read_report(target.stack(), run_id, logs=logs))
     if out == _STDOUT:
         sys.stdout.write(page)
         return
@@ -51,7 +51,8 @@ def report_command(  # noqa: PLR0917 - these are the command's options
         typer.echo(f"Wrote {out} ({len(page.encode()) / 1024:.0f} KB). Open it with a browser.")
 
 
-def _read(stack: Stack, run_id: str, *, logs: bool) -> Report:
+def read_report(stack: Stack, run_id: str, *, logs: bool) -> Report:
+    """Read what there is to report about a run; raises UsageError when there is no such run."""
     found = find_run(stack, run_id)
     record = RunRecord(stack.run_table)
     jobs = record.list_jobs(run_id)

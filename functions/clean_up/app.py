@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from emr_pipelines.clean_up import clean_up, end_of_execution, readable_cause
+from emr_pipelines.clean_up import clean_up, clean_up_jobs, end_of_execution, readable_cause
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
@@ -31,8 +31,11 @@ slots = RunSlots(os.environ["RUN_TABLE"])
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Clean up after `{"runId", "executionArn", "input", "error", "cause"}`.
 
-    It also takes a "Step Functions Execution Status Change" event. Returns `{"state", "error", "cause"}`.
+    It also takes a "Step Functions Execution Status Change" event, of the run or of some of its jobs. Returns
+    `{"state", "error", "cause"}` of the run.
     """
+    if "detail-type" in event and not event["detail"]["stateMachineArn"].endswith("-pipeline"):
+        return _clean_up_jobs(event["detail"])
     request = _from_status_change(event["detail"]) if "detail-type" in event else event
     logger.append_keys(run=request["runId"])
     run = clean_up(
@@ -50,6 +53,24 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     )
     logger.info("Run ended", state=run.state, error=run.error)
     return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}
+
+
+def _clean_up_jobs(detail: dict[str, Any]) -> dict[str, Any]:
+    asked = json.loads(detail["input"])
+    logger.append_keys(run=asked["runId"])
+    names = [asked["job"]] if asked.get("job") else asked["jobs"]
+    reasons = ["The execution of the job ended", detail["status"], detail.get("error"), detail.get("cause")]
+    clean_up_jobs(
+        asked["runId"],
+        names,
+        ": ".join(filter(None, reasons)),
+        record=record,
+        emr=emr,
+        clusters=clusters,
+        step_functions=step_functions,
+        events=events,
+    )
+    return {}
 
 
 def _from_status_change(detail: dict[str, Any]) -> dict[str, Any]:

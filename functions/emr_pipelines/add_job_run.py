@@ -68,9 +68,9 @@ def _submit(
     if job_run_id is None:
         return record.record_state(job, JobState.SUCCESS, now())
     job = record.link_job_run(job, run.application_id, job_run_id, run.log_uri)
-    # Likewise the end of the run: what was cancelled before the link was in place is cancelled here.
+    # Likewise the end of the run, or of the job: what was cancelled before the link was in place is cancelled here.
     run = record.get_run(run.run_id) or run
-    return cancel_job(job, run.why_stopping, record=record, emr=emr) if run.is_stopping else job
+    return cancel_job(job, run.why_stopping, record=record, emr=emr) if run.is_stopping or job.ended else job
 
 
 def _client_token(job: Job) -> str:

@@ -13,7 +13,7 @@ from emr_pipelines.errors import (
     RunSkippedError,
     RunTimedOutError,
 )
-from emr_pipelines.follow_job import cancel_job
+from emr_pipelines.follow_job import cancel_job, settle_job
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
@@ -67,6 +67,26 @@ def clean_up(
     if jobs and all(job.ended for job in jobs):  # without jobs, it may be about to be planned: the sweep closes it
         record.close_run(run.run_id)
     return run
+
+
+def clean_up_jobs(
+    run_id: str, names: list[str], why: str, *,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, events: DomainEvents,
+) -> None:  # fmt: skip
+    """Give an end to jobs whose execution has ended before them: it was stopped, or has given up.
+
+    Nobody else would, and the jobs that depend on them would wait for ever. When the run is to end, Clean Up does it.
+    """
+    run = record.get_run(run_id)
+    if run is None or run.ended or (run.deadline and run.deadline <= now()):
+        return
+    for name in names:
+        job = record.get_job(run_id, name)
+        service = where_jobs_run(job, emr, clusters)
+        if not job.ended:
+            job = cancel_job(job, why, record=record, emr=service)
+        if job.ended:
+            settle_job(job, record=record, emr=service, step_functions=step_functions, events=events)
 
 
 def release_application(application_id: str, *, emr: EmrServerless) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from emr_pipelines.clean_up import release_application
 from emr_pipelines.clock import iso_time
+from emr_pipelines.domain_event import job_run_retried
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
@@ -20,12 +21,18 @@ from emr_pipelines.run import Job
 
 APPLICATION_STATE_CHANGE = "EMR Serverless Application State Change"
 JOB_RUN_STATE_CHANGE = "EMR Serverless Job Run State Change"
+JOB_RUN_RETRY = "EMR Serverless Job Run Retry"
 JOB_UTILIZATION_UPDATE = "EMR Serverless Job Resource Utilization Update"
 CLUSTER_STATE_CHANGE = "EMR Cluster State Change"
 STEP_STATUS_CHANGE = "EMR Step Status Change"
 STACK_STATUS_CHANGE = "CloudFormation Stack Status Change"
 
-_ID_OF_JOB_RUN = {JOB_RUN_STATE_CHANGE: "jobRunId", JOB_UTILIZATION_UPDATE: "jobRunId", STEP_STATUS_CHANGE: "stepId"}
+_ID_OF_JOB_RUN = {
+    JOB_RUN_STATE_CHANGE: "jobRunId",
+    JOB_RUN_RETRY: "jobRunId",
+    JOB_UTILIZATION_UPDATE: "jobRunId",
+    STEP_STATUS_CHANGE: "stepId",
+}
 _MOST_LOGGED = 20  # of thousands of runs that may wait for one application
 
 
@@ -50,7 +57,11 @@ def handle_state_change(
     job = record.find_job(detail[_ID_OF_JOB_RUN[kind]])
     if job is None:
         return {}
-    if kind == JOB_UTILIZATION_UPDATE:
+    if kind == JOB_RUN_RETRY:
+        attempt = detail["previousAttempt"]
+        failed = emr.get_job_run(detail["applicationId"], detail["jobRunId"], attempt)
+        events.publish(job_run_retried(job, attempt, failed.state_details))
+    elif kind == JOB_UTILIZATION_UPDATE:
         # Sent every half hour while a job runs: a sign of life that keeps the heartbeat of a long job.
         if job.task_token and not job.ended:
             step_functions.send_heartbeat(job.task_token)

@@ -32,14 +32,17 @@ def plain(text: object) -> str:
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]} ..."
 
 
-def wrapped(text: str, indent: str = "  ") -> str:
-    """Wrap a text, but never break a URI or a name that somebody wants to copy."""
+def wrapped(text: str, indent: str = "  ", hanging: str = "") -> str:
+    """Wrap a text, but never break a URI or a name that somebody wants to copy.
+
+    `hanging` is how much further the second line of something starts than its first.
+    """
     return "\n".join(
         textwrap.fill(
             plain(line),
             _WIDTH,
             initial_indent=indent,
-            subsequent_indent=indent,
+            subsequent_indent=indent + hanging,
             break_long_words=False,
             break_on_hyphens=False,
         )

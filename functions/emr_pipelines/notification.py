@@ -15,6 +15,7 @@ from emr_pipelines.cost import billed, run_cost, usd
 from emr_pipelines.errors import Problem
 from emr_pipelines.job_state import UNSUCCESSFUL_STATES, JobState
 from emr_pipelines.mail_text import fact, job_table, log_lines, plain, subject, wrapped
+from emr_pipelines.reason import on_one_line
 from emr_pipelines.run import (
     CANCELLED,
     FAILED,
@@ -273,5 +274,5 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
     autoescape=False,  # noqa: S701 - plain text
 )
-_ENVIRONMENT.filters.update(duration=duration, log_lines=log_lines, plain=plain, usd=usd, wrapped=wrapped)
+_ENVIRONMENT.filters.update(duration=duration, log_lines=log_lines, on_one_line=on_one_line, usd=usd, wrapped=wrapped)
 _ENVIRONMENT.globals.update(fact=fact)

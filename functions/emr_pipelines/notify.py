@@ -1,7 +1,7 @@
 """A domain event becomes a notification, for those who asked to hear of it; a burst of them becomes a summary."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,9 +33,14 @@ from emr_pipelines.notification import (
 )
 from emr_pipelines.run import OVERDUE, RETRIED, STARTED, Run
 
-# So many of the same kind are sent at once, and so long the others are collected.
-BURST_SIZE = 3
-BURST_WINDOW = timedelta(minutes=15)
+
+@dataclass(frozen=True)
+class Burst:
+    """So many notifications of one state about one pipeline are sent at once; so long the others are collected."""
+
+    size: int
+    window: timedelta
+
 
 # Sends a notification under an id, once, to a topic of the pipeline file, or to that of the stack when it is None.
 Publish = Callable[[str, Notification, str | None], None]
@@ -43,7 +48,7 @@ Publish = Callable[[str, Notification, str | None], None]
 
 def notify(
     detail_type: str, detail: Mapping[str, Any], *,
-    record: RunRecord, held: HeldNotifications, logs: LogTails, publish: Publish,
+    record: RunRecord, held: HeldNotifications, logs: LogTails, publish: Publish, burst: Burst,
 ) -> str:  # fmt: skip
     """Send the notification for an event; return "sent", "held" during a burst, or "unwanted".
 
@@ -56,7 +61,7 @@ def notify(
         return "unwanted"
     of_kind = notification.pipeline, notification.state
     if notification.comes_in_bursts:
-        due_at = held.admit(*of_kind, detail["id"], BURST_SIZE, BURST_WINDOW)
+        due_at = held.admit(*of_kind, detail["id"], burst.size, burst.window)
         if due_at:
             left = {"line": notification.line, "jobs": notification.jobs, "topics": notification.topics}
             held.hold(*of_kind, detail["id"], due_at, left)

@@ -5,7 +5,9 @@ from typing import Any
 
 from emr_pipelines.clock import now
 from emr_pipelines.definition import Definition
+from emr_pipelines.domain_event import pipeline_run_started
 from emr_pipelines.errors import InvalidRunInputError, PipelineNotFoundError, RepairRefusedError
+from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.job_groups import groups
@@ -18,7 +20,7 @@ from emr_pipelines.stack import Stack
 
 def plan_run(
     run_id: str, execution_arn: str, run_input: object, *,
-    record: RunRecord, registry: PipelineRegistry, stack: Stack, started_at: str | None = None,
+    record: RunRecord, registry: PipelineRegistry, events: DomainEvents, stack: Stack, started_at: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Record the run and its jobs, and return `{"runId", "jobs": [[name, ...], ...], "endsAt"}`.
 
@@ -39,6 +41,8 @@ def plan_run(
     latest = record.get_run(run_id)
     if latest and latest.ended:
         jobs = [_never_run(job, latest, record) for job in jobs]
+    else:
+        events.publish(pipeline_run_started(run, len(jobs)))
     return {
         "runId": run_id,
         "jobs": groups([job.name for job in jobs if not job.ended]),

@@ -78,7 +78,7 @@ def take_over(jobs: list[Job], old: Run, old_jobs: list[Job], from_job: str | No
 def _anew(job: Job, run: Run, tags: dict[str, str]) -> Job:
     """Return a job as it was planned; one that was planned as skipped stays so."""
     if job.state == JobState.SKIPPED and not job.upstream:
-        return replace(job, run_id=run.run_id)
+        return replace(job, run_id=run.run_id, settled=False)
     return Job(
         run_id=run.run_id,
         pipeline=job.pipeline,

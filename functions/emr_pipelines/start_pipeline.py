@@ -40,7 +40,7 @@ def start_pipeline(
 ) -> Started:  # fmt: skip
     """Start the runs that a message asks for; safe to repeat, since the same cause gives the same run names.
 
-    A message that can never start a run goes to the dead-letter queue at once, and people are told.
+    A message that can never start a run is put aside at once, and people are told.
     """
     result = Started()
     try:

@@ -16,6 +16,7 @@ from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.job_service import JobService
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
@@ -23,6 +24,7 @@ from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.inventory import take_inventory
 from emr_pipelines.leftovers import Kind, Leftover, find_closed_runs, find_leftovers
 from emr_pipelines.release_cluster import release_cluster
+from emr_pipelines.reminders import remind
 from emr_pipelines.run import FAILED, Run, execution_arn
 from emr_pipelines.run_slot import grant_slots
 from emr_pipelines.where_jobs_run import where_jobs_run
@@ -44,9 +46,11 @@ class Removal:
 def sweep(
     stack_name: str, state_machine_arn: str, grace: timedelta, *,
     record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-    events: DomainEvents, slots: RunSlots,
+    events: DomainEvents, slots: RunSlots, held: HeldNotifications,
 ) -> Sequence[Removal]:  # fmt: skip
     """Remove everything that has been left for longer than `grace`; return what became of it.
+
+    And tell what is due: it is the only thing that looks at all runs again and again.
 
     A step that EMR takes its time for, as the stop before a deletion, is finished by the events that follow, or by the
     next sweep.
@@ -77,6 +81,7 @@ def sweep(
         record.close_run(run_id)
     if removals:
         events.publish(sweep_completed([removal.as_json() for removal in removals]))
+    remind(inventory.runs.values(), record=record, held=held, events=events)
     return removals
 
 

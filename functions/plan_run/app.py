@@ -5,6 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.plan_run import plan_run
@@ -13,6 +14,7 @@ from emr_pipelines.stack import Stack
 logger = Logger()
 record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
 registry = PipelineRegistry(os.environ["RUN_TABLE"])
+events = DomainEvents(os.environ["STACK_NAME"])
 stack = Stack(
     os.environ["STACK_NAME"],
     os.environ["BUCKET"],
@@ -32,6 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         event["input"],
         record=record,
         registry=registry,
+        events=events,
         stack=stack,
         started_at=event["startedAt"],
     )

@@ -25,7 +25,7 @@ registry = PipelineRegistry(os.environ["RUN_TABLE"])
 record = RunRecord(os.environ["RUN_TABLE"])
 batches = UploadBatches(os.environ["RUN_TABLE"])
 manifests = Manifests(os.environ["BUCKET"])
-queue = TriggerQueue(os.environ["TRIGGER_QUEUE_URL"], os.environ["TRIGGER_DEAD_LETTER_QUEUE_URL"])
+queue = TriggerQueue(os.environ["TRIGGER_QUEUE_URL"], os.environ["REJECTED_TRIGGER_QUEUE_URL"])
 step_functions = StepFunctions()
 events = DomainEvents(os.environ["STACK_NAME"])
 

@@ -13,6 +13,7 @@ from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
+from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -27,6 +28,7 @@ stacks = ClusterStacks()
 step_functions = StepFunctions()
 events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 slots = RunSlots(os.environ["RUN_TABLE"])
+held = HeldNotifications(os.environ["RUN_TABLE"])
 
 
 @metrics.log_metrics
@@ -44,6 +46,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         step_functions=step_functions,
         events=events,
         slots=slots,
+        held=held,
     )
     for removal in removals:
         logger.warning("Left over", exc_info=removal.problem, leftover=removal.as_json())

@@ -75,9 +75,10 @@ class Page:
         answer = self.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)
         return base64.b64decode(answer["data"])
 
-    def screenshot(self) -> bytes:
-        """Return the whole page as a PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def screenshot(self, width: int, height: int) -> bytes:
+        """Return the upper left of the page as a PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(answer["data"])
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:

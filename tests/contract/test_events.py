@@ -33,6 +33,8 @@ Event = dict[str, Any]
 REFERENCES = {
     "AWS::StackName": "emr-pipelines",
     "Bucket": "bucket",
+    "JobGroupStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-job-group",
+    "JobRunStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-job-run",
     "PipelineStateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:emr-pipelines-pipeline",
 }
 
@@ -164,6 +166,7 @@ class TestStateChanges:
     def test_rule_lets_through_every_type_that_the_function_knows_when_deployed(self) -> None:
         known = {
             handle_state_change.APPLICATION_STATE_CHANGE,
+            handle_state_change.JOB_RUN_RETRY,
             handle_state_change.JOB_RUN_STATE_CHANGE,
             handle_state_change.JOB_UTILIZATION_UPDATE,
             handle_state_change.CLUSTER_STATE_CHANGE,
@@ -205,7 +208,7 @@ class TestExecutionEnds:
 
         assert receivers(event) == set()
 
-    @pytest.mark.parametrize("name", ["emr-pipelines-job-run", "emr-pipelines-pipeline-of-others"])
+    @pytest.mark.parametrize("name", ["others-job-run", "emr-pipelines-pipeline-of-others"])
     def test_end_is_stopped_when_it_is_of_another_state_machine(self, name: str) -> None:
         event = example_event("clean_up.execution_aborted")
         event["detail"]["stateMachineArn"] = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}"

@@ -1,4 +1,4 @@
-"""Every row of the parity pages names its test, and the test is there."""
+"""Every row of the parity pages, and of the page of faults, names its test, and the test is there."""
 
 import re
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ WITHOUT_TEST = {"Metrics", "RedriveExecution", "Runtime", "Start of an execution
 
 def rows() -> Iterator[tuple[str, str]]:
     """Feature and test cell of every row."""
-    for page in sorted((ROOT / "docs").glob("parity*.md")):
+    for page in [*sorted((ROOT / "docs").glob("parity*.md")), ROOT / "docs" / "faults.md"]:
         for line in page.read_text().splitlines():
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-            if line.startswith("| ") and cells[0] not in {"feature", "client", "---"}:
+            if line.startswith("| ") and cells[0] not in {"feature", "client", "fault", "---"}:
                 yield cells[0], cells[-1]
 
 

@@ -170,6 +170,13 @@ class TestAsynchronousEdges:
             assert alarm["AlarmActions"] == [{"Ref": "NotificationTopic"}]
 
 
+    def test_rejected_trigger_is_kept_but_raises_no_alarm_when_people_are_told_of_it_anyway(self) -> None:
+        rejected = resources("AWS::SQS::Queue")["RejectedTriggerQueue"]
+
+        assert rejected["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert "RejectedTriggerQueue" not in str(resources("AWS::CloudWatch::Alarm"))
+
+
 class TestData:
     """What is stored is private, and stays."""
 

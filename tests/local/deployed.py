@@ -168,7 +168,8 @@ def deploy_project(aws: LocalAwsUnderTest) -> DeployedStack:
 
 
 def deploy(aws: LocalAwsUnderTest, name: str, **parameters: str) -> DeployedStack:
-    """Build and deploy the project's own template."""
+    """Build and deploy the project's own template, with a mail for each of many runs that fail on purpose."""
+    parameters = {"NotificationBurstSize": "1000", **parameters}
     with pytest.MonkeyPatch.context() as patch:
         for key in [key for key in os.environ if key.startswith("AWS_")]:
             patch.delenv(key)

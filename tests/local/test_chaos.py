@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.local.chaos.faults import DIRECTED, Trial
+from tests.local.chaos.faults import TRIALS, Trial
 from tests.local.chaos.invariants import check, check_all
 from tests.local.chaos.scenarios import PlannedJob, Scenario
 from tests.local.chaos.world import World, world
@@ -31,7 +31,7 @@ def _calm_afterwards(chaos: World) -> Iterator[None]:
     chaos.faults()
 
 
-@pytest.mark.parametrize("trial", [trial for trial in DIRECTED if trial.is_quick], ids=lambda trial: trial.name)
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
 def test_run_ends_with_the_truth_when_one_thing_fails(chaos: World, trial: Trial) -> None:
     chaos.faults(calls=trial.calls, events=trial.events)
     run = chaos.start(trial.scenario)

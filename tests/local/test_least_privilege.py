@@ -10,8 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emrp.local import ACCOUNT_ID, REGION
-from tests.local.conftest import LocalAwsUnderTest
-from tests.local.deployed import DeployedStack, deploy
+from tests.local.deployed import DeployedStack
 
 READ_ALL = """\
 from pyspark.sql import SparkSession
@@ -22,8 +21,8 @@ FINE = 'print("done")\n'
 
 
 @pytest.fixture(scope="module")
-def stack(enforcing_aws: LocalAwsUnderTest) -> DeployedStack:
-    return deploy(enforcing_aws, "least-privilege")
+def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    return enforced_stack
 
 
 @contextmanager

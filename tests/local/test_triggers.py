@@ -38,29 +38,11 @@ NO_DATA = ["folder/", "_temporary/0/part-0.csv", "a/_temporary/b.csv", "folder_$
 
 
 class Triggers:
-    """The stack, with pipelines that a test makes and the queue in which their notifications arrive."""
+    """The stack, with pipelines that a test makes."""
 
     def __init__(self, stack: DeployedStack) -> None:
         self.stack = stack
         self.sqs, self.sns = stack.aws.client("sqs"), stack.aws.client("sns")
-        self.told_url = self.sqs.create_queue(QueueName="told")["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.told_url, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
-        allowed = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        self.sqs.set_queue_attributes(QueueUrl=self.told_url, Attributes={"Policy": policy})
-        self.sns.subscribe(
-            TopicArn=stack.stack.notification_topic_arn,
-            Protocol="sqs",
-            Endpoint=arn,
-            Attributes={"RawMessageDelivery": "true", "FilterPolicy": json.dumps({"state": ["REJECTED"]})},
-        )
 
     def pipeline(self, name: str | None = None, **triggers: Any) -> str:
         """Register a pipeline; returns its name."""
@@ -92,12 +74,12 @@ class Triggers:
         eventually(is_empty, SECONDS)
 
     def rejected(self, text: str) -> list[dict[str, str]]:
-        """Wait for a message with a text in the dead-letter queue; returns the attributes of all that have it."""
+        """Wait for a message with a text among the rejected; returns the attributes of all that have it."""
         found: list[dict[str, str]] = []
 
         def look() -> bool:
             answer = self.sqs.receive_message(
-                QueueUrl=self.stack.stack.trigger_dead_letter_queue_url, MaxNumberOfMessages=10,
+                QueueUrl=self.stack.stack.rejected_trigger_queue_url, MaxNumberOfMessages=10,
                 VisibilityTimeout=0, MessageAttributeNames=["All"],
             )  # fmt: skip
             found[:] = [
@@ -110,17 +92,9 @@ class Triggers:
         eventually(look, SECONDS)
         return found
 
-    def told(self, text: str) -> list[str]:
-        """Wait for a notification with a text; returns all that have it."""
-        seen: list[str] = []
-
-        def look() -> bool:
-            answer = self.sqs.receive_message(QueueUrl=self.told_url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            seen[:] = [message["Body"] for message in answer.get("Messages", []) if text in message["Body"]]
-            return bool(seen)
-
-        eventually(look, SECONDS)
-        return seen
+    def told(self, text: str) -> list[dict[str, str]]:
+        """Wait for an e-mail with a text; returns all that have it."""
+        return eventually(lambda: [email for email in self.stack.aws.inbox() if text in email["body"]], SECONDS)
 
     def publish(self, message: object) -> str:
         """Publish on the trigger topic; returns the id of the message."""

@@ -26,6 +26,8 @@ os.environ |= {
     "CLUSTER_INSTANCE_PROFILE": "EMR_EC2_DefaultRole",
     "CLUSTER_SERVICE_ROLE": "EMR_DefaultRole",
     "CLUSTER_TEMPLATE_ROLE_ARN": "arn:aws:iam::123456789012:role/template",
+    "BURST_MINUTES": "15",
+    "BURST_SIZE": "3",
     "EMR_SERVERLESS_PRICES": "",
     "EVENT_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-EventDeadLetterQueue",
     "JOB_ROLE_ARN": "arn:aws:iam::123456789012:role/job",
@@ -33,12 +35,12 @@ os.environ |= {
     "PIPELINE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:emr-pipelines-pipeline",
     "POWERTOOLS_METRICS_NAMESPACE": "EmrPipelines",
     "POWERTOOLS_SERVICE_NAME": "emr-pipelines",
+    "REJECTED_TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/rejected-triggers",
     "RUN_RETENTION_DAYS": "90",
     "RUN_TABLE": "runs",
     "SCHEDULE_GROUP": "emr-pipelines",
     "SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedule",
     "STACK_NAME": "emr-pipelines",
-    "TRIGGER_DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/trigger-dead-letters",
     "TRIGGER_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:emr-pipelines-TriggerQueue",
     "TRIGGER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/triggers",
 }
@@ -185,7 +187,7 @@ def topic() -> FakeTopic:
 def planned(record: RunRecord, registry: PipelineRegistry, stack: Stack) -> str:
     """The id of a run of salaries that has been planned for an upload."""
     run_input = example_event("plan_run.upload")["input"]
-    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, registry=registry, stack=stack)
+    plan_run(RUN_ID, EXECUTION_ARN, run_input, record=record, registry=registry, events=FakeDomainEvents(), stack=stack)
     return RUN_ID
 
 

@@ -114,6 +114,34 @@ class TestCleanUp:
 
         assert record.get_job(RUN_ID, "process").state == "CANCELLED"
 
+    def test_job_is_cancelled_when_its_execution_has_given_up(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, events: FakeDomainEvents
+    ) -> None:
+        invoke("clean_up", "job_execution_failed")
+
+        assert emr.asked("cancel_job_run") == ["run1"]
+        assert record.get_job(RUN_ID, "process").state == "CANCELLING"
+        assert record.get_run(RUN_ID).state == "RUNNING"  # type: ignore[union-attr]
+        assert events.types == []
+
+    @pytest.mark.parametrize("state", ["SUCCESS", "FAILED"])
+    def test_job_keeps_its_end_when_its_execution_ends_after_it(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, events: FakeDomainEvents, state: str
+    ) -> None:
+        end_job(record, state)
+        invoke("clean_up", "job_execution_failed")
+
+        assert record.get_job(RUN_ID, "process").state == state
+        assert emr.asked("cancel_job_run") == events.types == []
+
+    def test_job_is_left_to_the_end_of_the_run_when_that_has_come(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord
+    ) -> None:
+        record.end_run(RUN_ID, "TIMED_OUT", None, None)
+        invoke("clean_up", "job_execution_failed")
+
+        assert emr.asked("cancel_job_run") == []
+
     def test_clean_up_deletes_the_application_when_it_is_transient(
         self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless
     ) -> None:
@@ -140,6 +168,18 @@ class TestCleanUp:
         invoke("handle_state_change", event)
 
         assert emr.applications["app1"] == "STOPPING"
+
+
+@pytest.mark.usefixtures("planned")
+def test_job_that_was_never_submitted_ends_when_its_execution_has_given_up(
+    invoke: Invoke, record: RunRecord, events: FakeDomainEvents
+) -> None:
+    invoke("clean_up", "job_execution_failed")
+
+    job = record.get_job(RUN_ID, "process")
+    assert (job.state, job.settled) == ("CANCELLED", True)
+    assert job.state_details == "The execution of the job ended: FAILED: Lambda.Unknown: The function was killed."
+    assert events.types == ["Job Run Cancelled"]
 
 
 def test_clean_up_records_the_run_when_nobody_did(invoke: Invoke, record: RunRecord) -> None:

@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import sys
@@ -10,9 +11,19 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from emrp import environment
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError, RunFailedError, UsageError
+from emrp.cli import app
+from emrp.dlq import dlq_app
+from emrp.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_INTERRUPTED,
+    EXIT_RUN_FAILED,
+    EXIT_USAGE,
+    CommandError,
+    RunFailedError,
+    UsageError,
+)
 from emrp.stack import Stack
-from tests.unit.conftest import Command, deployed_stack
+from tests.unit.conftest import ROOT, Command, deployed_stack
 
 OUTPUTS = {name: value for name, value in deployed_stack().as_json().items() if name != "StackName"}
 
@@ -153,3 +164,20 @@ def test_nothing_is_done_when_nobody_confirms(
 
     assert code == EXIT_USAGE
     assert "nothing was done" in complaint
+
+
+def test_every_command_that_shows_something_prints_json_when_it_is_asked_for() -> None:
+    commands = [*app.registered_commands, *dlq_app.registered_commands]
+    callbacks = [command.callback for command in commands if command.callback]
+    without = {run.__name__ for run in callbacks if "as_json" not in inspect.signature(run).parameters}
+
+    # What `schema` prints is JSON; the exit codes of the others are their results.
+    assert without == {"demo", "schema_command", "smoke"}
+    assert len(callbacks) == len(commands)
+
+
+def test_page_of_the_command_line_has_every_exit_code() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+    for code in (0, EXIT_RUN_FAILED, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED):
+        assert f"| {code} |" in page

@@ -30,8 +30,9 @@ class Queues:
 
     def __init__(self) -> None:
         self.sqs = boto3.client("sqs")
-        self.trigger, self.rejected, self.events = (
-            self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("triggers", "rejected", "event-dead-letters")
+        self.trigger, self.rejected, self.dead, self.events = (
+            self.sqs.create_queue(QueueName=name)["QueueUrl"]
+            for name in ("triggers", "rejected", "trigger-dead-letters", "event-dead-letters")
         )
         self.topic = boto3.client("sns").create_topic(Name="triggers")["TopicArn"]
         boto3.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self.arn(self.trigger))
@@ -63,7 +64,8 @@ def queues(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> Queues:
         deployed,
         trigger_queue_url=queues.trigger,
         trigger_topic_arn=queues.topic,
-        trigger_dead_letter_queue_url=queues.rejected,
+        rejected_trigger_queue_url=queues.rejected,
+        trigger_dead_letter_queue_url=queues.dead,
         event_dead_letter_queue_url=queues.events,
     )
     monkeypatch.setattr(Stack, "describe", lambda _: stack)
@@ -197,7 +199,7 @@ class TestDeadLetters:
 
     def test_list_tells_what_it_is_and_why_when_there_is_something(self, emrp: Command, queues: Queues) -> None:
         queues.send(queues.rejected, "[red]garbage", reason="it is not JSON", source="unknown")
-        queues.send(queues.rejected, UPLOAD)
+        queues.send(queues.dead, UPLOAD)
         queues.send(queues.events, RECORD)
         queues.send(queues.events, UPLOAD, RULE_ARN="arn:rule", TARGET_ARN="arn:target", ERROR_CODE="SDK_CLIENT_ERROR")
 

@@ -75,7 +75,7 @@ def logged(*pictures: Picture) -> list[str]:
 
 def drawn(one: Picture, *, width: int = 100, height: int = 30) -> str:
     console = Console(file=StringIO(), force_terminal=True, width=width, height=height, color_system=None, _environ={})
-    with RunScreen(console) as screen:
+    with RunScreen(console, "Ctrl-C ends it.") as screen:
         screen.show(one)
     assert isinstance(console.file, StringIO)
     frames = CONTROL_CODES.sub("", console.file.getvalue()).rstrip("\n")
@@ -136,6 +136,19 @@ def test_graph_and_elapsed_time_against_the_usual_are_shown_on_a_terminal() -> N
     assert not any("Ctrl-C" in line for line in lines)
 
 
+@pytest.mark.parametrize(("usually", "colours"), [(7.0, []), (1.0, ["\x1b[33m"])])
+def test_time_of_a_job_is_coloured_when_it_takes_longer_than_usual(usually: float, colours: list[str]) -> None:
+    done = job("process", ("RUNNING", 2), ("SUCCESS", 5))
+    console = Console(file=StringIO(), force_terminal=True, width=100, color_system="standard", _environ={})
+
+    screen = RunScreen(console)
+    screen.picture = picture(done, status="SUCCEEDED", usual=Usual(None, {"process": usually}))
+    console.print(screen)
+
+    assert isinstance(console.file, StringIO)
+    assert re.findall(r"\x1b\[33m(?= *3\.0 s)", console.file.getvalue()) == colours
+
+
 def test_spark_progress_stands_below_a_running_job_on_a_terminal() -> None:
     progress = SparkProgress(tasks=40, tasks_done=10, stages=2, stages_done=0, what="collect at etl.py:10")
 
@@ -146,7 +159,7 @@ def test_spark_progress_stands_below_a_running_job_on_a_terminal() -> None:
         "━" * 5 + "─" * 15,
         "10/40 tasks, stage 1 of 2: collect at etl.py:10",
     ]
-    assert lines[-1].startswith("Ctrl-C leaves the run running.")
+    assert lines[-1].startswith("Ctrl-C ends it.")
 
 
 def test_failures_and_what_runs_are_shown_when_a_screen_has_no_room_for_all_jobs() -> None:

@@ -136,8 +136,19 @@ class TestJobRunEvents:
 
         assert step_functions.heartbeats == ["token"]
 
+    def test_handle_state_change_publishes_why_an_attempt_failed_when_emr_retries(
+        self, invoke: Invoke, emr: FakeEmrServerless, events: FakeDomainEvents
+    ) -> None:
+        emr.set_job_run("run1", "FAILED", details="ExitCode: 1.")
+        invoke("handle_state_change", "job_run_retry")
 
-@pytest.mark.parametrize("name", ["job_run_succeeded", "job_run_running", "job_resource_utilization"])
+        (event,) = events.published
+        assert event.detail_type == "Job Run Retried"
+        assert (event.detail["job"], event.detail["attempt"]) == ("process", 1)
+        assert event.detail["reason"] == "ExitCode: 1."
+
+
+@pytest.mark.parametrize("name", ["job_run_succeeded", "job_run_running", "job_run_retry", "job_resource_utilization"])
 def test_handle_state_change_ignores_a_job_run_when_it_is_not_ours(
     invoke: Invoke, emr: FakeEmrServerless, events: FakeDomainEvents, name: str
 ) -> None:

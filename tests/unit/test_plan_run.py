@@ -9,6 +9,7 @@ from emr_pipelines.errors import InvalidPipelineError, InvalidRunInputError, Pip
 from emr_pipelines.gateways.run_record import RunRecord
 
 from tests.unit.conftest import RUN_ID, example_event
+from tests.unit.fakes import FakeDomainEvents
 
 
 def test_plan_run_records_run_and_jobs_when_the_file_is_good(
@@ -66,6 +67,27 @@ def test_plan_run_cancels_the_jobs_when_the_run_was_stopped_before(
     assert answer["jobs"] == []
     (job,) = record.list_jobs(RUN_ID)
     assert (job.state, job.state_details) == ("CANCELLED", "The run had ended: CANCELLED.")
+
+
+def test_plan_run_publishes_the_start_once_known_by_its_id_when_it_is_repeated(
+    invoke: Callable[..., Any], events: FakeDomainEvents
+) -> None:
+    for _ in range(2):
+        invoke("plan_run", "upload")
+
+    assert [(event.detail_type, event.detail["id"], event.detail["jobs"]) for event in events.published] == [
+        ("Pipeline Run Started", f"{RUN_ID}/STARTED", 1)
+    ] * 2
+
+
+def test_plan_run_publishes_no_start_when_the_run_was_stopped_before(
+    invoke: Callable[..., Any], events: FakeDomainEvents
+) -> None:
+    invoke("clean_up", "execution_aborted")
+    events.published.clear()
+    invoke("plan_run", "upload")
+
+    assert events.published == []
 
 
 def test_plan_run_lists_the_pipelines_when_the_name_is_unknown(invoke: Callable[..., Any], record: RunRecord) -> None:

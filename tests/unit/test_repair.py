@@ -12,6 +12,8 @@ from emr_pipelines.plan_run import plan_run
 from emr_pipelines.run import Run
 from emr_pipelines.stack import Stack
 
+from tests.unit.fakes import FakeDomainEvents
+
 FILE = """\
 name: chain
 parameters: {{top: 10}}
@@ -33,7 +35,9 @@ def plan(record: RunRecord, registry: PipelineRegistry, stack: Stack) -> Plan:
     """Plan a run with any input."""
 
     def plan(run_id: str, run_input: dict[str, Any]) -> dict[str, Any]:
-        return plan_run(run_id, f"arn:{run_id}", run_input, record=record, registry=registry, stack=stack)
+        return plan_run(
+            run_id, f"arn:{run_id}", run_input, record=record, registry=registry, events=FakeDomainEvents(), stack=stack
+        )
 
     return plan
 

@@ -69,17 +69,17 @@ class Pipelines:
             self._registry.put(replace(self._salaries, name=name, data=changed))
 
 
-class DeadLetters:
-    """What the trigger dead-letter queue has."""
+class Rejected:
+    """What the queue for rejected triggers has."""
 
     def __init__(self) -> None:
         self._sqs = boto3.client("sqs")
-        for name in ("TRIGGER_QUEUE_URL", "TRIGGER_DEAD_LETTER_QUEUE_URL"):
+        for name in ("TRIGGER_QUEUE_URL", "REJECTED_TRIGGER_QUEUE_URL"):
             self._sqs.create_queue(QueueName=os.environ[name].rpartition("/")[2])
 
     def take(self) -> list[tuple[str, dict[str, str]]]:
         """Return body and attributes of every message."""
-        url = os.environ["TRIGGER_DEAD_LETTER_QUEUE_URL"]
+        url = os.environ["REJECTED_TRIGGER_QUEUE_URL"]
         answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
         return [
             (
@@ -96,8 +96,8 @@ def pipelines(registry: PipelineRegistry) -> Pipelines:
 
 
 @pytest.fixture(autouse=True)
-def dead_letters(aws: None) -> DeadLetters:
-    return DeadLetters()
+def rejected_triggers(aws: None) -> Rejected:
+    return Rejected()
 
 
 @pytest.fixture
@@ -161,14 +161,14 @@ class TestRuns:
         assert sorted(run["pipeline"] for run in step_functions.executions.values()) == ["every", "salaries"]
 
     def test_start_pipeline_reports_only_the_message_that_failed_when_step_functions_throttles(
-        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+        self, invoke: Invoke, step_functions: FakeStepFunctions, rejected_triggers: Rejected
     ) -> None:
         step_functions.failure = TransientError("StartExecution: ThrottlingException")
 
         answer = invoke("start_pipeline", batch_of(body_of("schedule"), uploaded("landing/other/a.csv")))
 
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
-        assert dead_letters.take() == []
+        assert rejected_triggers.take() == []
 
     def test_start_pipeline_sees_a_pipeline_when_it_was_registered_after_the_first_message(
         self, invoke: Invoke, step_functions: FakeStepFunctions, pipelines: Pipelines
@@ -203,14 +203,14 @@ class TestRejected:
     def test_start_pipeline_keeps_a_message_with_the_reason_when_it_can_never_start_a_run(
         self,
         invoke: Invoke, step_functions: FakeStepFunctions, events: FakeDomainEvents, pipelines: Pipelines,
-        dead_letters: DeadLetters, body: object, source: str, reason: str,
+        rejected_triggers: Rejected, body: object, source: str, reason: str,
     ) -> None:  # fmt: skip
         pipelines(silent={"messages": False})
         sqs_event = batch_of(body)
 
         assert invoke("start_pipeline", sqs_event) == {"batchItemFailures": []}
 
-        ((kept, attributes),) = dead_letters.take()
+        ((kept, attributes),) = rejected_triggers.take()
         (event,) = events.published
         assert kept == sqs_event["Records"][0]["body"]
         assert attributes["source"] == source
@@ -228,38 +228,38 @@ class TestRejected:
         assert first == again != other
 
     def test_start_pipeline_rejects_a_message_when_step_functions_refuses_its_input(
-        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+        self, invoke: Invoke, step_functions: FakeStepFunctions, rejected_triggers: Rejected
     ) -> None:
         step_functions.failure = RequestRefusedError("StartExecution", "InvalidExecutionInput", "too long")
 
         assert invoke("start_pipeline", "sns_message") == {"batchItemFailures": []}
-        ((_, attributes),) = dead_letters.take()
+        ((_, attributes),) = rejected_triggers.take()
         assert attributes["reason"] == "StartExecution was refused (InvalidExecutionInput): too long"
 
     def test_start_pipeline_lets_a_message_come_again_when_it_may_not_start_a_run(
-        self, invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters
+        self, invoke: Invoke, step_functions: FakeStepFunctions, rejected_triggers: Rejected
     ) -> None:
         step_functions.failure = RequestRefusedError("StartExecution", "AccessDeniedException", "no")
         events = batch_of(body_of("schedule"), uploaded("landing/other/a.csv"))
 
         assert invoke("start_pipeline", events) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
-        assert dead_letters.take() == []
+        assert rejected_triggers.take() == []
 
     def test_start_pipeline_keeps_the_message_in_the_queue_when_nobody_could_be_told(
-        self, invoke: Invoke, events: FakeDomainEvents, dead_letters: DeadLetters
+        self, invoke: Invoke, events: FakeDomainEvents, rejected_triggers: Rejected
     ) -> None:
         events.failure = TransientError("PutEvents: ThrottlingException")
         answer = invoke("start_pipeline", batch_of("garbage", uploaded("landing/other/a.csv")))
 
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
-        assert dead_letters.take() == []
+        assert rejected_triggers.take() == []
 
     def test_start_pipeline_gives_a_reason_that_sqs_takes_when_the_message_is_strange(
-        self, invoke: Invoke, dead_letters: DeadLetters
+        self, invoke: Invoke, rejected_triggers: Rejected
     ) -> None:
         invoke("start_pipeline", batch_of(published({"pipeline": "\x00\x1b\n" + "x" * 5000})))
 
-        ((_, attributes),) = dead_letters.take()
+        ((_, attributes),) = rejected_triggers.take()
         assert attributes["reason"].startswith('There is no pipeline "   xxx')
         assert len(attributes["reason"]) == 1000
 
@@ -289,11 +289,11 @@ class TestLoops:
     )
     def test_start_pipeline_spells_the_loop_out_when_it_refuses_one(
         self,
-        invoke: Invoke, step_functions: FakeStepFunctions, dead_letters: DeadLetters, chain: list[str], loop: str,
+        invoke: Invoke, step_functions: FakeStepFunctions, rejected_triggers: Rejected, chain: list[str], loop: str,
     ) -> None:  # fmt: skip
         invoke("start_pipeline", batch_of(happened(self.ended(*chain))))
 
-        ((_, attributes),) = dead_letters.take()
+        ((_, attributes),) = rejected_triggers.take()
         assert attributes["reason"] == f"pipelines would start each other for ever: {loop}"
         assert step_functions.executions == {}
 
@@ -307,13 +307,13 @@ class TestLoops:
         ],
     )
     def test_start_pipeline_finds_the_loop_in_the_record_when_the_event_does_not_tell(
-        self, invoke: Invoke, record: RunRecord, dead_letters: DeadLetters, submitted: object, event: dict[str, Any]
+        self, invoke: Invoke, record: RunRecord, rejected_triggers: Rejected, submitted: object, event: dict[str, Any]
     ) -> None:
         run = Run.begin("r1", "arn", {"pipeline": "bonus", "trigger": {"type": "event", "chain": ["salaries"]}})
         record.create_run(run)
         invoke("start_pipeline", batch_of(happened(event)))
 
-        ((_, attributes),) = dead_letters.take()
+        ((_, attributes),) = rejected_triggers.take()
         loop = "salaries -> salaries" if "jobRunId" in event["detail"] else "salaries -> bonus -> salaries"
         assert attributes["reason"].endswith(loop)
 

@@ -1,11 +1,14 @@
 """What clean-up and events have missed is ended with the truth; what is alive, or of others, is left alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from emr_pipelines.clock import now
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, TransientError
+from emr_pipelines.gateways.aws import client
+from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution
@@ -72,7 +75,11 @@ class TestRuns:
         assert events.types[-1] == "Sweep Completed"
         assert len([name for name in events.types if name.startswith("Pipeline Run")]) == 1
 
-    @pytest.mark.parametrize(("started_at", "state"), [("2020-01-01T00:00:00.000000Z", "FAILED"), (now(), "RUNNING")])
+    @pytest.mark.parametrize(
+        ("started_at", "state"),
+        [("2020-01-01T00:00:00.000000Z", "FAILED"), (now(), "RUNNING")],
+        ids=["long ago", "just now"],
+    )
     def test_sweep_ends_the_run_when_its_execution_does_not_exist_and_it_is_not_new(
         self, invoke: Invoke, record: RunRecord, started_at: str, state: str
     ) -> None:
@@ -362,7 +369,7 @@ class TestReport:
         ((subject, body, attributes),) = topic.sent
         assert subject == "Swept up job run run1 of run salaries-1: it has not ended, but the run has ended CANCELLED"
         assert "- job run run1 of run salaries-1" in body
-        assert attributes == {"pipeline": "unknown", "state": "SWEPT"}
+        assert attributes == {"pipeline": "-", "job": ["-"], "state": "SWEPT", "severity": "WARNING"}
 
     def test_sweep_goes_on_when_an_application_goes_while_it_looks(
         self, invoke: Invoke, emr: FakeEmrServerless, step_functions: FakeStepFunctions
@@ -382,3 +389,54 @@ def test_run_stays_closed_to_the_sweep_when_everything_ended_well(
 
     assert record.list_open_runs() == []
     assert invoke("sweep", AT_ONCE) == {"leftovers": []}
+
+
+class TestReminders:
+    """A run that is late is told once; what a burst has left is told when its window has closed."""
+
+    @pytest.fixture
+    def expected(self, submitted: object, alive: None, record: RunRecord) -> Callable[[int], None]:
+        def expect(minutes: int, started_at: str = "2026-11-20T12:00:00.000000Z") -> None:
+            run = record.get_run(RUN_ID)
+            assert run is not None
+            record.save_plan(replace(run, expected_minutes=minutes), [])
+            client("dynamodb").update_item(
+                TableName="runs",
+                Key={"pk": {"S": f"RUN#{RUN_ID}"}, "sk": {"S": "RUN"}},
+                UpdateExpression="SET started_at = :at",
+                ExpressionAttributeValues={":at": {"S": started_at}},
+            )
+
+        return expect
+
+    def test_sweep_tells_once_that_a_run_is_late_when_it_takes_longer_than_expected(
+        self, invoke: Invoke, events: FakeDomainEvents, expected: Callable[..., None]
+    ) -> None:
+        expected(5)
+        for _ in range(2):
+            invoke("sweep", "scheduled")
+
+        assert [event.detail["id"] for event in events.published] == [f"{RUN_ID}/OVERDUE"]
+
+    def test_sweep_does_not_call_a_run_late_when_it_is_in_time_or_has_ended(
+        self, invoke: Invoke, events: FakeDomainEvents, record: RunRecord, expected: Callable[..., None]
+    ) -> None:
+        expected(5, now())
+        invoke("sweep", "scheduled")
+        expected(5)
+        record.end_run(RUN_ID, "SUCCEEDED", None, None)
+        invoke("sweep", {"graceSeconds": 10**9})
+
+        assert events.published == []
+
+    def test_sweep_publishes_what_was_collected_when_its_window_has_closed(
+        self, invoke: Invoke, events: FakeDomainEvents, record: RunRecord
+    ) -> None:
+        held = HeldNotifications("runs")
+        for due_at in ("2026-11-20T12:00:00.000000Z", "9999-01-01T00:00:00.000000Z"):
+            held.hold("salaries", "FAILED", due_at, due_at, {"line": "it failed", "jobs": [], "topics": []})
+        invoke("sweep", "scheduled")
+
+        (event,) = events.published
+        assert (event.detail_type, event.detail["pipeline"]) == ("Notifications Collected", "salaries")
+        assert len(held.list_held("salaries", "FAILED")) == 1

@@ -40,7 +40,15 @@ class Runs:
     def plan(self, *names: str) -> None:
         for name in names:
             run_input = {"pipeline": "limited"}
-            plan_run(name, f"arn:{name}", run_input, record=self.record, registry=self.registry, stack=self.stack)
+            plan_run(
+                name,
+                f"arn:{name}",
+                run_input,
+                record=self.record,
+                registry=self.registry,
+                events=FakeDomainEvents(),
+                stack=self.stack,
+            )
 
     def launch(self, name: str) -> str:
         """Return how the task of "Launch Application" was answered, if it was."""

@@ -42,7 +42,15 @@ def start(
     def plan(settings: str = "", d: str = "") -> list[list[str]]:
         text = DIAMOND.format(settings=settings, d=d)
         registry.put(check_pipeline("pipelines/diamond.yaml", "diamond", text, "v1"))
-        planned = plan_run(RUN, f"arn:{RUN}", {"pipeline": "diamond"}, record=record, registry=registry, stack=stack)
+        planned = plan_run(
+            RUN,
+            f"arn:{RUN}",
+            {"pipeline": "diamond"},
+            record=record,
+            registry=registry,
+            events=FakeDomainEvents(),
+            stack=stack,
+        )
         emr.applications["app1"] = "STARTED"
         record.set_application_id(RUN, "app1")
         jobs: list[list[str]] = planned["jobs"]

@@ -63,7 +63,7 @@ class EmailSubscriptions:
         try:
             with translated_errors():
                 attributes = self._sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
-                present, filtered = attributes.get("FilterPolicy", "{}"), self._filter(pipelines)
+                present, filtered = attributes.get("FilterPolicy") or "{}", self._filter(pipelines)
                 if json.loads(present).get("stack") != [self._stack_name]:
                     return
                 if not pipelines:

@@ -1,4 +1,4 @@
-"""The trigger queue and its dead-letter queue: what comes back later, and what nobody can make a run of."""
+"""The trigger queue, and the queue of what nobody can make a run of."""
 
 import json
 from typing import Any
@@ -11,10 +11,10 @@ _MAX_REASON = 1000  # characters; the rest of what SQS takes belongs to the mess
 class TriggerQueue:
     """Sends to both queues; receiving is Lambda's part."""
 
-    def __init__(self, queue_url: str, dead_letter_queue_url: str) -> None:
+    def __init__(self, queue_url: str, rejected_queue_url: str) -> None:
         self._sqs = client("sqs")
         self._queue_url = queue_url
-        self._dead_letter_queue_url = dead_letter_queue_url
+        self._rejected_queue_url = rejected_queue_url
 
     def send_later(self, message: dict[str, Any], delay_seconds: int) -> None:
         """Send a message that arrives after a delay of 900 seconds at the most."""
@@ -28,7 +28,7 @@ class TriggerQueue:
         attributes = {"reason": _printable(reason)[:_MAX_REASON], "source": source}
         with translated_errors():
             self._sqs.send_message(
-                QueueUrl=self._dead_letter_queue_url,
+                QueueUrl=self._rejected_queue_url,
                 MessageBody=body,
                 MessageAttributes={
                     name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()

@@ -9,11 +9,10 @@ from tests.contract.second_interpreter.interpreter import Interpreter, Returns, 
 from tests.contract.second_interpreter.moto_gaps import fill_gaps
 
 
-@pytest.fixture(scope="module")
-def _complete_moto() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        fill_gaps(monkeypatch)
-        yield
+@pytest.fixture(scope="session")
+def _complete_moto() -> None:
+    """Complete it for good: a nested execution may outlive the test whose run has timed out."""
+    fill_gaps(pytest.MonkeyPatch())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The faults that are tried one by one."""
+"""The faults that are tried by themselves."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ Fault = dict[str, Any]
 
 # Each is enough for botocore, which tries twice, to give up.
 _GIVES_UP = 2
-# Every call of the functions that take part in a run.
+# The calls of the functions that take part in a run.
 CALLS = {
     "PlanRun": ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:BatchWriteItem", "dynamodb:UpdateItem"],
     "LaunchApplication": [
@@ -29,61 +29,47 @@ CALLS = {
     ],
     "Notify": ["dynamodb:GetItem", "sns:Publish"],
 }  # fmt: skip
+# SNS cannot be asked to take a message only once: whoever does not hear that it has, sends it again.
+NEVER_AFTER = "sns:Publish"
+KINDS: dict[str, Fault] = {
+    "call throttled": {"effect": "throttle"},
+    "call fails": {"effect": "error"},
+    "call fails after it took effect": {"effect": "error", "after": True},
+    "function killed before a call": {"effect": "kill"},
+    "function killed after a call": {"effect": "kill", "after": True},
+}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Faults, and the run that meets them. Those that are quick are part of `make test`."""
+    """Faults, and the run that meets them."""
 
     name: str
     calls: list[Fault] = field(default_factory=list)
     events: list[Fault] = field(default_factory=list)
     scenario: Scenario = field(default_factory=Scenario)
-    is_quick: bool = False
-
-    @property
-    def kind(self) -> str:
-        """What the trial is counted as."""
-        return self.name.partition(": ")[0]
 
 
-def _of_events() -> list[Trial]:
+TRIALS = [
+    Trial("EMR's events dropped", events=[{"effect": "drop"}]),
+    Trial("EMR's events twice", events=[{"effect": "repeat"}]),
+    Trial("EMR's events after the heartbeat", events=[{"effect": "delay", "seconds": 10.0}]),
+    Trial("EMR's events reordered", events=[{"effect": "shuffle", "seconds": 2.0}]),
+    Trial(
+        "EMR's events before StartJobRun returns",
+        calls=[{"effect": "delay", "operation": "*:StartJobRun", "after": True, "seconds": 2.0}],
+    ),
+    Trial("driver killed -9", scenario=Scenario((PlannedJob("a", exit_code=KILLED), PlannedJob("b", ("a",))))),
+]
+
+
+def of_kind(kind: str) -> list[Fault]:
+    """The faults of a kind, one for each call of each function; each strikes once, the first call that it meets."""
+    fault = KINDS[kind]
+    times = 1 if fault["effect"] == "kill" else _GIVES_UP
     return [
-        Trial("EMR's events: dropped", events=[{"effect": "drop"}], is_quick=True),
-        Trial("EMR's events: twice", events=[{"effect": "repeat"}], is_quick=True),
-        Trial("EMR's events: after the heartbeat", events=[{"effect": "delay", "seconds": 10.0}], is_quick=True),
-        Trial("EMR's events: reordered", events=[{"effect": "shuffle", "seconds": 2.0}], is_quick=True),
-        Trial(
-            "EMR's events: before StartJobRun returns",
-            calls=[{"effect": "delay", "operation": "*:StartJobRun", "after": True, "seconds": 2.0}],
-            is_quick=True,
-        ),
+        {**fault, "function": f"*{function}*", "operation": operation, "times": times}
+        for function, operations in CALLS.items()
+        for operation in operations
+        if not (fault.get("after") and operation == NEVER_AFTER)
     ]
-
-
-def _of_drivers() -> list[Trial]:
-    jobs = (PlannedJob("a", exit_code=KILLED), PlannedJob("b", ("a",)))
-    return [Trial("driver killed: -9", scenario=Scenario(jobs), is_quick=True)]
-
-
-def _of_calls() -> list[Trial]:
-    trials = []
-    for function, operations in CALLS.items():
-        for operation in operations:
-            fault = {"function": f"*{function}*", "operation": operation, "times": _GIVES_UP}
-            once = {**fault, "times": 1}
-            # Otherwise nobody has to ask EMR.
-            events = [{"effect": "drop", "detail_type": "*Job Run*"}] if function == "CheckStatus" else []
-            for kind, struck in (
-                ("call throttled", {**fault, "effect": "throttle"}),
-                ("call fails", {**fault, "effect": "error"}),
-                ("call fails after it took effect", {**fault, "effect": "error", "after": True}),
-                ("function killed before a call", {**once, "effect": "kill"}),
-                ("function killed after a call", {**once, "effect": "kill", "after": True}),
-            ):
-                name = f"{kind}: {function}, {operation}"
-                trials.append(Trial(name, [struck], events, Scenario(lifecycle="transient")))
-    return trials
-
-
-DIRECTED = [*_of_events(), *_of_drivers(), *_of_calls()]

@@ -7,6 +7,8 @@ from typing import Any
 from tests.unit.simulation.oracle import runs
 
 KILLED = 137  # the exit code of a driver that was ended with kill -9
+# Patterns for all but SNS, which cannot be asked to take a message only once.
+_NOT_SNS = ("[!s]*", "s[!n]*")
 _RUN_IFS = ("ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED")
 
 
@@ -85,10 +87,13 @@ def random_faults(seed: int, probability: float) -> dict[str, Any]:
         "calls": [
             {"effect": "throttle", "probability": share},
             {"effect": "error", "probability": share},
-            {"effect": "error", "probability": share, "after": True},
             {"effect": "delay", "probability": share, "seconds": 1.0},
             {"effect": "kill", "probability": share / 2},
-            {"effect": "kill", "probability": share / 2, "after": True},
+            *(
+                {"effect": effect, "probability": probability, "after": True, "operation": operation}
+                for effect, probability in (("error", share), ("kill", share / 2))
+                for operation in _NOT_SNS
+            ),
         ],
         "events": [
             {"effect": "drop", "probability": probability},

@@ -1,6 +1,7 @@
 """The stack on a local AWS that fails when it is told to, and everything that can be seen of its runs."""
 
 import json
+import re
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,12 @@ from tests.local.deployed import DeployedStack, deploy
 
 # Nobody waits long for what was lost.
 _PARAMETERS = {"HeartbeatSeconds": "8", "RunningHeartbeatSeconds": "8", "WaitingHeartbeatSeconds": "8"}
+_RUNS_OF_A_PIPELINE = 2  # of many failures in a quarter of an hour people are told together
+_END = re.compile(r"(Pipeline|Job) Run (Succeeded|Failed|Cancelled|Skipped|Timed Out)")
 _FAST = {"EMRP_SIMULATED_JOB_SECONDS": "0.1", "EMRP_API_QUOTAS": "off"}
+# Lambda comes again after a minute, then two; ministack does after a second, then two. By then Powertools still takes a
+# notification for being sent by the function that was killed (for at most its timeout).
+_RETRIES = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "20", "LAMBDA_ASYNC_RETRY_MAX_SECONDS": "60"}
 
 Item = dict[str, Any]
 
@@ -56,11 +62,12 @@ class World:
 
     def start(self, scenario: Scenario) -> ChaosRun:
         """Start a run of a pipeline that is registered nowhere."""
-        run_id = f"{scenario.pipeline}-{uuid4().hex[:12]}"
+        pipeline = f"{scenario.pipeline}-{len(self.started) // _RUNS_OF_A_PIPELINE}"
+        run_id = f"{pipeline}-{uuid4().hex[:12]}"
         started = self.client("stepfunctions").start_execution(
             stateMachineArn=self.stack.stack.pipeline_state_machine_arn,
             name=run_id,
-            input=json.dumps({"definition": scenario.definition()}),
+            input=json.dumps({"definition": scenario.definition() | {"name": pipeline}}),
         )
         self.started.append(ChaosRun(run_id, started["executionArn"], scenario))
         return self.started[-1]
@@ -111,16 +118,19 @@ class World:
         return [message["MessageAttributes"]["state"]["Value"] for message in told]
 
     def events(self, run: ChaosRun) -> Counter[str]:
-        """How often each domain event about a run has been published, by its id."""
+        """How often each domain event about the end of a run or of its jobs has been published, by its id."""
         self._listen("events")
         return Counter(
-            event["detail"]["id"] for event in self.told["events"] if event["detail"].get("run") == run.run_id
+            event["detail"]["id"]
+            for event in self.told["events"]
+            if event["detail"].get("run") == run.run_id and _END.fullmatch(event["detail-type"])
         )
 
     def sweep(self) -> None:
         """Run the scheduled sweep now."""
-        name = self._outputs()["SweepFunctionName"]
-        self.client("lambda").invoke(FunctionName=name, Payload=json.dumps({}))
+        name = self.stack.stack.sweep_function
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"graceSeconds": 0}))
+        assert "FunctionError" not in answer, answer["Payload"].read()
 
     def open_executions(self) -> list[str]:
         """The executions of all state machines that run."""
@@ -134,7 +144,12 @@ class World:
 
     def dead_letters(self) -> list[str]:
         """The bodies of the messages in the dead-letter queues."""
-        urls = (self.stack.stack.trigger_dead_letter_queue_url, self.stack.stack.event_dead_letter_queue_url)
+        stack = self.stack.stack
+        urls = (
+            stack.rejected_trigger_queue_url,
+            stack.trigger_dead_letter_queue_url,
+            stack.event_dead_letter_queue_url,
+        )
         bodies = []
         for url in urls:
             answer = self.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
@@ -156,10 +171,6 @@ class World:
             for event in page["events"]
         )
 
-    def _outputs(self) -> dict[str, str]:
-        described = self.client("cloudformation").describe_stacks(StackName=self.stack.stack.name)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-
     def _listen(self, what: str) -> None:
         sqs, url = self.client("sqs"), self.queues[what]
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -178,7 +189,7 @@ class World:
 def world() -> Iterator[World]:
     """A local AWS with faults, whose jobs only take time, and the stack on it."""
     with pytest.MonkeyPatch.context() as patch:
-        for setting, value in _FAST.items():
+        for setting, value in {**_FAST, **_RETRIES}.items():
             patch.setenv(setting, value)
         with lifecycle.start(port=0, faults=True) as server:
             stack = deploy(LocalAwsUnderTest(server), "chaos", **_PARAMETERS)

@@ -91,13 +91,27 @@ class SimulatedEmrServerless(EmrServerless):
         self._happenings = happenings
         self._publish = publish
         self.behave = behave
+        self.starts = "soon"  # how applications do; or "slow", or they are "refused"
         self._tokens: dict[str, str] = {}
         self._burst = burst
         self._allowance = (float(burst), 0.0)
 
     # Applications
 
+    def take_away(self, state: str) -> None:
+        """Let somebody cancel all job runs, and stop or delete all applications."""
+        for job_run in self.job_runs.values():
+            if job_run.ended is None:
+                for timer in job_run.timers:
+                    timer.cancel()
+                self._become(job_run, "CANCELLED")
+        for application_id, application in self.applications.items():
+            if application.state != "TERMINATED":
+                self._change(application_id, state)
+
     def create_application(self, request: dict[str, Any], client_token: str) -> str:
+        if self.starts == "refused":
+            raise RequestRefusedError("CreateApplication", "ValidationException", "No such release.")
         if client_token not in self._tokens:
             application_id = self._tokens[client_token] = f"app{len(self.applications) + 1}"
             self.applications[application_id] = SimulatedApplication(application_id, request, self._happenings.seconds)
@@ -122,7 +136,7 @@ class SimulatedEmrServerless(EmrServerless):
         self._require("StartApplication", application_id, {"CREATED", "STOPPED", "STARTING", "STARTED"})
         if self.applications[application_id].state in {"CREATED", "STOPPED"}:
             self._change(application_id, "STARTING")
-            self._change_later(application_id, 30, "STARTING", "STARTED")
+            self._change_later(application_id, 30 if self.starts == "soon" else 86_400, "STARTING", "STARTED")
 
     def stop_application(self, application_id: str) -> None:
         self._require("StopApplication", application_id, {"STARTED", "STOPPING", "STOPPED"})

@@ -21,6 +21,10 @@ class Killed(BaseException):
     """Lambda ends a function in the middle of its work; nothing in the function can catch it."""
 
 
+class TimedOut(Killed):
+    """Lambda ends a function that takes longer than its timeout."""
+
+
 @dataclass(order=True)
 class Timer:
     """Something that will happen, unless it is cancelled."""

@@ -44,7 +44,10 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run; with `stopped_after`, somebody stops it when the functions have called so many gateways."""
+    """One run; with `stopped_after`, somebody stops it when the functions have called so many gateways.
+
+    Of one that `is_disturbed` nobody can tell beforehand how its jobs end.
+    """
 
     jobs: tuple[PlannedJob, ...]
     weather: Weather
@@ -54,6 +57,7 @@ class Scenario:
     timeout_minutes: int | None = None
     stopped_after: int | None = None
     concurrency: dict[str, Any] | None = None
+    is_disturbed: bool = False
 
     def as_file(self) -> dict[str, Any]:
         """The pipeline as a file says it."""

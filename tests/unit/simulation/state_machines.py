@@ -16,7 +16,7 @@ from jsonata import jsonata
 from tests.unit.conftest import ROOT
 from tests.unit.simulation.happenings import Happenings, Timer
 
-PIPELINE = "pipeline"
+PIPELINE, JOB_GROUP, JOB_RUN = "pipeline", "job_group", "job_run"
 _SUBSTITUTIONS = {
     "HeartbeatSeconds": "300",
     "RunningHeartbeatSeconds": "2400",
@@ -31,7 +31,7 @@ Invoke = Callable[[str, Any, int, End], None]
 
 
 class SimulatedStepFunctions(StepFunctions):
-    """`invoke` calls a function by its resource name; `tell` hears how executions of the outer machine end."""
+    """`invoke` calls a function by its resource name; `tell` hears how executions end."""
 
     def __init__(self, happenings: Happenings, invoke: Invoke, tell: Callable[["Execution"], None]) -> None:
         self.executions: dict[str, Execution] = {}
@@ -94,8 +94,7 @@ class SimulatedStepFunctions(StepFunctions):
         self._waiting.pop(token, None)
 
     def ended(self, execution: "Execution") -> None:
-        if execution.machine == PIPELINE:
-            self._tell(execution)
+        self._tell(execution)
 
     def _finish(self, task_token: str, outcome: Outcome) -> None:
         # The real one raises TaskTimedOut when nobody waits, which the gateway takes for granted.

@@ -15,26 +15,31 @@ from typing import Any, TypeVar
 import pytest
 from emr_pipelines import clock, inventory, sweep
 from emr_pipelines.domain_event import DomainEvent
-from emr_pipelines.errors import EmrPipelinesError, TransientError
-from emr_pipelines.gateways import pipeline_registry, run_record, run_slots
+from emr_pipelines.errors import EmrPipelinesError, RequestRefusedError, TransientError
+from emr_pipelines.gateways import held_notifications, pipeline_registry, run_record, run_slots
 from emr_pipelines.gateways.domain_events import DomainEvents
+from emr_pipelines.gateways.held_notifications import HeldNotifications
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 
 from tests.unit.conftest import LambdaContext, example_event
 from tests.unit.simulation.emr_serverless import Behaviour, SimulatedEmrServerless
-from tests.unit.simulation.happenings import Happenings, Killed
+from tests.unit.simulation.happenings import Happenings, Killed, TimedOut
 from tests.unit.simulation.memory_table import MemoryTable
-from tests.unit.simulation.state_machines import End, Execution, SimulatedStepFunctions
+from tests.unit.simulation.state_machines import JOB_GROUP, JOB_RUN, PIPELINE, End, Execution, SimulatedStepFunctions
 
 _FUNCTION_TIMEOUT = 60.0
 _SWEEP_TIMEOUT = 900.0
 _SWEEP_EVERY = 900.0
 _SWEEPS_AFTERWARDS = 10  # what belongs to an unknown run is left alone for an hour
 _STALL = 3.0
+_SLOW = 20.0  # longer than a short job takes
+_BEFORE = {"killed before", "throttled"}  # the call takes effect
+FAULTS = ("killed before", "killed after", "throttled", "answer lost", "times out", "slow")
 _RETRY_DELAYS = (60.0, 120.0)  # of Lambda, for an event that a function could not handle
 _FAULTY_ATTEMPTS = 4  # fewer than the state machines make
+_FOLLOWED = {PIPELINE, JOB_GROUP, JOB_RUN}  # by the rule on the ends of executions
 _FUNCTIONS = (
     "add_job_run",
     "check_status",
@@ -94,9 +99,11 @@ class World:
         self.undelivered: list[Any] = []
         self._functions: dict[str, Callable[[Any], Any]] = {}
         self._invocation = threading.local()
-        self._calls = 0
+        self.calls: list[str] = []
         self._sweeps_left = 0
         self._after_calls: dict[int, Callable[[], None]] = {}
+        self._strikes: dict[int, str] = {}
+        self.broken: set[tuple[str, str | None]] = set()  # functions that may do nothing, or only not for one job
 
     @property
     def record(self) -> RunRecord:
@@ -120,6 +127,7 @@ class World:
         gateways = {
             "record": _on_table(RunRecord, table),
             "slots": _on_table(RunSlots, table),
+            "held": _on_table(HeldNotifications, table),
             "registry": _on_table(PipelineRegistry, table),
             "emr": Unreliable(self, self.emr),
             "step_functions": Unreliable(self, self.step_functions),
@@ -158,24 +166,33 @@ class World:
 
         self.happenings.after(_SWEEP_EVERY, sweep_now)
 
-    def call(self, operation: Callable[[], Any]) -> Any:
+    def strike(self, number: int, fault: str) -> None:
+        """Let the call of this number meet a fault."""
+        self._strikes[number] = fault
+
+    def call(self, name: str, operation: Callable[[], Any]) -> Any:
         """Call a gateway from a function, with all that can go wrong."""
         self.happenings.pause(self._latency())
-        if self.happenings.seconds > self._invocation.deadline:
-            raise Killed
-        fault = self._fault()
-        if fault == "killed before":
-            raise Killed
-        if fault == "throttled":
-            raise TransientError("Rate exceeded")
-        result = operation()
-        self._calls += 1
-        if self._calls in self._after_calls:
-            self._after_calls[self._calls]()
-        if fault == "killed after":
-            raise Killed
-        if fault == "answer lost":
-            raise TransientError("Connection reset")
+        left = self._invocation.deadline - self.happenings.seconds
+        if left < 0:
+            raise TimedOut
+        self.calls.append(f"{self._invocation.function}: {name}")
+        number = len(self.calls)
+        fault = self._strikes.get(number) or self._fault()
+        if {(self._invocation.function, None), (self._invocation.function, self._invocation.job)} & self.broken:
+            raise RequestRefusedError(name, "AccessDeniedException", "not authorized")
+        result = None if fault in _BEFORE else operation()
+        self._after_calls.get(number, lambda: None)()
+        match fault:
+            case "killed before" | "killed after":
+                raise Killed
+            case "throttled" | "answer lost":
+                raise TransientError("Rate exceeded")
+            case "times out":
+                self.happenings.pause(left)
+                raise TimedOut
+            case "slow":
+                self.happenings.pause(_SLOW)
         self.happenings.pause(self._latency())
         return result
 
@@ -203,10 +220,13 @@ class World:
             timeout = _SWEEP_TIMEOUT if function == "sweep" else _FUNCTION_TIMEOUT
             self._invocation.deadline = self.happenings.seconds + timeout
             self._invocation.is_last_attempt = is_last_attempt
+            self._invocation.function, self._invocation.job = function, event.get("job")
             return self._functions[function](event)
 
         def ended(result: Any, error: BaseException | None) -> None:
-            if isinstance(error, Killed):
+            if isinstance(error, TimedOut):
+                on_end(("Sandbox.Timedout", "timed out"))
+            elif isinstance(error, Killed):
                 on_end(("Lambda.Unknown", "killed"))
             elif error:
                 if not isinstance(error, EmrPipelinesError):
@@ -229,15 +249,17 @@ class World:
             self._deliver("handle_state_change", event)
 
     def _deliver_end(self, execution: Execution) -> None:
-        if execution.status == "SUCCEEDED":
+        if execution.status == "SUCCEEDED" or execution.machine not in _FOLLOWED:
             return
         event = example_event("clean_up.execution_aborted")
         detail = {
             "executionArn": execution.arn,
+            "stateMachineArn": execution.arn.replace(":execution:", ":stateMachine:").rpartition(":")[0],
             "name": execution.name,
             "status": execution.status,
             "input": json.dumps(execution.input),
             "error": execution.error if execution.status == "FAILED" else None,
+            "cause": execution.cause if execution.status == "FAILED" else None,
         }
         self._deliver("clean_up", {**event, "detail": {**event["detail"], **detail}})
 
@@ -266,12 +288,12 @@ class Unreliable:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._gateway, name)
-        return lambda *args, **named: self._world.call(lambda: method(*args, **named))
+        return lambda *args, **named: self._world.call(name, lambda: method(*args, **named))
 
 
 def _on_table(gateway: Callable[[str], Gateway], table: object) -> Gateway:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pipeline_registry, run_record, run_slots):
+        for module in (held_notifications, pipeline_registry, run_record, run_slots):
             patch.setattr(module, "Table", lambda *_: table)
         return gateway("runs")
 
