@@ -7,6 +7,7 @@ from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.step_timeout import cancel_overdue_steps
 from emr_pipelines.where_jobs_run import where_jobs_run
 
 
@@ -26,3 +27,4 @@ def check_status(
     if job.job_run_id is None:
         raise JobNotSubmittedError(f"Job {name} has no job run yet.")
     ask_emr(job, record=record, emr=service, step_functions=step_functions, events=events)
+    cancel_overdue_steps([record.get_job(run_id, name)], record=record, emr=service)

@@ -177,7 +177,12 @@ class GroupedJob(_Model):
         default=None,
         description="instanceFleet or instanceGroup, its name, and the fields of its modification; instead of a step.",
     )
-    timeout_minutes: int | None = Field(default=None, ge=1, le=_YEAR_MINUTES, description="When a step is cancelled.")
+    timeout_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        le=_YEAR_MINUTES,
+        description="How long a step may run.",
+    )
 
 
 ForEach = Annotated[

@@ -27,6 +27,7 @@ from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.reminders import remind
 from emr_pipelines.run import FAILED, Run, execution_arn
 from emr_pipelines.run_slot import grant_slots
+from emr_pipelines.step_timeout import cancel_overdue_steps
 from emr_pipelines.where_jobs_run import where_jobs_run
 
 
@@ -50,7 +51,7 @@ def sweep(
 ) -> Sequence[Removal]:  # fmt: skip
     """Remove everything that has been left for longer than `grace`; return what became of it.
 
-    And tell what is due: it is the only thing that looks at all runs again and again.
+    And end and tell what is due: it is the only thing that looks at all runs again and again.
 
     A step that EMR takes its time for, as the stop before a deletion, is finished by the events that follow, or by the
     next sweep.
@@ -82,6 +83,8 @@ def sweep(
     if removals:
         events.publish(sweep_completed([removal.as_json() for removal in removals]))
     remind(inventory.runs.values(), record=record, held=held, events=events)
+    living = [job for run_id in inventory.open_runs for job in inventory.jobs[run_id] if job.on_cluster]
+    cancel_overdue_steps(living, record=record, emr=clusters)
     return removals
 
 

@@ -2,9 +2,12 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from emr_pipelines.clock import iso_time
 from emr_pipelines.domain_event import job_run_ended
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.gateways.run_record import RunRecord
@@ -14,7 +17,7 @@ from tests.unit.conftest import example_event
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions
 from tests.unit.fakes_emr_on_ec2 import FakeEmrOnEc2, FakeStacks
 from tests.unit.pipeline_files import planned
-from tests.unit.test_cluster_files import CLUSTER, file_of
+from tests.unit.test_cluster_files import CLUSTER, file_of, step
 from tests.unit.test_launch_cluster import RUN_ID, STACK_NAME, from_template, recorded
 
 ARN = f"arn:aws:states:us-east-1:123456789012:execution:emr-pipelines-pipeline:{RUN_ID}"
@@ -168,6 +171,59 @@ class TestFollowing:
 
         assert (detail["applicationId"], detail["jobRunId"]) == ("app1", "run1")
         assert (detail["clusterId"], detail["stepId"]) == (None, None)
+
+
+class TestTimeout:
+    """A step that runs for longer than its job allows is cancelled, whoever notices it first."""
+
+    @pytest.fixture
+    def limited(self, record: RunRecord, clusters: FakeEmrOnEc2, step_functions: FakeStepFunctions) -> Job:
+        """A job that may run for five minutes, and has been submitted."""
+        run, jobs = planned(file_of(step("preprocess", timeoutMinutes=5)), run_id=RUN_ID)
+        record.create_run(run)
+        record.save_plan(run, jobs)
+        record.set_application_id(RUN_ID, "j-1")
+        step_functions.executions[RUN_ID] = {}
+        clusters.set_cluster("j-1", "RUNNING", tags=OURS)
+        clusters.set_step("s-1", "PENDING")
+        job = record.save_task_token(jobs[0], "token", "inner")
+        return record.link_job_run(job, "j-1", "s-1")
+
+    @pytest.mark.parametrize(
+        ("function", "event"),
+        [
+            ("sweep", {"graceSeconds": 600}),
+            ("check_status", {"runId": RUN_ID, "job": "preprocess", "taskToken": "token", "executionArn": "inner"}),
+        ],
+    )
+    @pytest.mark.parametrize(("minutes", "cancelled"), [(4, []), (6, ["s-1"])])
+    def test_step_is_cancelled_when_it_has_run_for_too_long(
+        self,
+        invoke: Invoke,
+        limited: Job,
+        record: RunRecord,
+        clusters: FakeEmrOnEc2,
+        function: str,
+        event: dict[str, Any],
+        minutes: int,
+        cancelled: list[str],
+    ) -> None:
+        started_at = iso_time(datetime.now(UTC) - timedelta(minutes=minutes))
+        clusters.steps["s-1"] = replace(clusters.steps["s-1"], state="RUNNING", observed_at=started_at)
+        record.record_state(limited, "RUNNING", started_at)
+
+        invoke(function, event)
+
+        assert clusters.asked("cancel_job_run") == cancelled
+        job = record.get_job(RUN_ID, "preprocess")
+        assert job.state_details == ("The step took longer than timeoutMinutes: 5." if cancelled else None)
+
+    def test_step_is_left_alone_when_it_waits_for_others(
+        self, invoke: Invoke, limited: Job, clusters: FakeEmrOnEc2
+    ) -> None:
+        invoke("sweep", {"graceSeconds": 600})
+
+        assert clusters.asked("cancel_job_run") == []
 
 
 class TestEnd:

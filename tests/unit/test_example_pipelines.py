@@ -23,12 +23,20 @@ def planned(stack: Stack, name: str, trigger: dict[str, Any] | None = None, **pa
     return {job.name: job for job in jobs}
 
 
+def program_of(job: Job) -> str:
+    """Return the program that a job runs, as a job run or as a step."""
+    match job.request:
+        case {"Steps": [{"HadoopJarStep": {"Args": ["spark-submit", program, *_]}}]}:
+            return str(program)
+        case {"jobDriver": {"hive": {"query": query}}}:
+            return str(query)
+    return str(job.request["jobDriver"]["sparkSubmit"]["entryPoint"])
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_programs_are_in_the_project_when_an_example_is_planned(stack: Stack, name: str) -> None:
     for job in planned(stack, name, DATA_IS_READY).values():
-        driver = job.request["jobDriver"]
-        program = driver["hive"]["query"] if "hive" in driver else driver["sparkSubmit"]["entryPoint"]
-        assert Path(ROOT, program.removeprefix("s3://bucket/")).is_file()
+        assert Path(ROOT, program_of(job).removeprefix("s3://bucket/")).is_file()
 
 
 def test_counts_wait_for_nothing_but_the_split_when_words_are_counted(stack: Stack) -> None:
@@ -52,3 +60,25 @@ def test_modes_follow_one_another_when_a_model_is_trained(stack: Stack) -> None:
         "preprocess.2": ("SCORING", ["model.1"]),
         "model.2": ("SCORING", ["preprocess.2"]),
     }
+
+
+def test_inputs_of_the_article_are_parameters_when_a_cluster_trains_a_model(stack: Stack) -> None:
+    article = {
+        "ModelName": "PipelineTest_01",
+        "ModelProgram": "s3://mine/testcode/model.py",
+        "PreProcessingProgram": "s3://mine/testcode/preprocess.py",
+        "JobInput": "s3://aws-bigdata-blog/artifacts/sensorinputsmall/",
+        "SecurityGroup": "sg-1",
+        "SubNet": "subnet-1",
+        "ClusterSize": "4",
+        "ProcessingMode": ["TRAINING"],
+    }
+    definition = check_pipeline("", None, PIPELINES["ml-training-cluster"].read_text(encoding="utf-8"))
+    run, jobs = plan(Run.begin("r", "arn", {"parameters": article}), definition, stack)
+
+    instances = run.cluster["Instances"]
+    assert run.cluster["Name"] == "PipelineTest_01"
+    assert [fleet["TargetOnDemandCapacity"] for fleet in instances["InstanceFleets"]] == [1, 4]
+    assert (instances["Ec2SubnetIds"], instances["AdditionalMasterSecurityGroups"]) == (["subnet-1"], ["sg-1"])
+    assert [program_of(job) for job in jobs] == [article["PreProcessingProgram"], article["ModelProgram"]]
+    assert [job.name for job in jobs] == ["preprocess.1", "model.1"]

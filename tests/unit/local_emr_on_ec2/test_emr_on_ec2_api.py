@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from emrp.local.emr_on_ec2.authorization import passed_roles
+from emrp.local.emr_on_ec2.authorization import permissions
 from tests.unit.local_emr_on_ec2.harness import KEEP_ALIVE, Harness, step
 from tests.unit.local_emr_serverless.harness import refusal
 
@@ -151,11 +151,32 @@ async def test_cluster_ends_after_its_last_step_when_it_is_no_longer_kept_alive(
     await emr.cluster_reaches(cluster_id, "TERMINATED")
 
 
-def test_roles_must_be_allowed_to_be_passed_when_a_cluster_is_given_some() -> None:
-    request = {"ServiceRole": "service", "JobFlowRole": "instances"}
-    asked = [(found.resource, found.context["iam:PassedToService"]) for found in passed_roles("RunJobFlow", request)]
-    assert asked == [
-        ("arn:aws:iam::000000000000:role/service", "elasticmapreduce.amazonaws.com"),
-        ("arn:aws:iam::000000000000:role/instances", "ec2.amazonaws.com"),
+def test_tags_and_roles_must_be_allowed_when_a_cluster_is_given_some() -> None:
+    tags = [{"Key": "team", "Value": "data"}]
+    asked = list(permissions("RunJobFlow", {"ServiceRole": "service", "JobFlowRole": "instances", "Tags": tags}))
+    assert [(found.action, found.resource) for found in asked] == [
+        ("elasticmapreduce:RunJobFlow", "*"),
+        ("elasticmapreduce:AddTags", "arn:aws:elasticmapreduce:us-east-1:000000000000:cluster/*"),
+        ("iam:PassRole", "arn:aws:iam::000000000000:role/service"),
+        ("iam:PassRole", "arn:aws:iam::000000000000:role/instances"),
     ]
-    assert not list(passed_roles("DescribeCluster", request))
+    assert asked[0].context == {
+        "aws:RequestTag/team": "data",
+        "elasticmapreduce:RequestTag/team": "data",
+        "aws:TagKeys": ["team"],
+    }
+    services = [found.context["iam:PassedToService"] for found in asked[2:]]
+    assert services == ["elasticmapreduce.amazonaws.com", "ec2.amazonaws.com"]
+
+
+async def test_every_cluster_must_be_allowed_with_its_tags_when_a_request_names_some(emr: Harness) -> None:
+    groups = ALIVE | {"InstanceGroups": GROUPS}
+    ids = [emr.run_job_flow(Tags=[{"Key": "run", "Value": str(number)}], Instances=groups) for number in range(2)]
+    asked = list(permissions("TerminateJobFlows", {"JobFlowIds": ids}))
+    assert [found.resource.rpartition("/")[2] for found in asked] == ids
+    assert [found.context["aws:ResourceTag/run"] for found in asked] == ["0", "1"]
+    group_id = emr.client.list_instance_groups(ClusterId=ids[1])["InstanceGroups"][0]["Id"]
+    (resize,) = permissions("ModifyInstanceGroups", {"InstanceGroups": [{"InstanceGroupId": group_id}]})
+    assert resize.resource.endswith(ids[1])
+    (listing,) = permissions("ListClusters", {})
+    assert (listing.resource, listing.context) == ("*", {})
