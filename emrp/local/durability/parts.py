@@ -10,7 +10,7 @@ from ministack.core.arn import parse_arn
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, sqs, stepfunctions
 
-from emrp.local import emr_serverless
+from emrp.local import emr_on_ec2, emr_serverless
 from emrp.local.durability.journal import Change
 from emrp.local.durability.recorder import Recorder
 from emrp.local.emr_serverless.application import Application
@@ -30,6 +30,7 @@ def install(recorder: Recorder) -> None:
     _install_in_dynamodb(recorder)
     _install_in_stepfunctions(recorder)
     _install_in_emr_serverless(recorder)
+    emr_on_ec2.service().watch(lambda: recorder.note("emr"))
 
 
 class WatchedStore(AccountRegionScopedDict):  # type: ignore[misc]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ministack import app
+from ministack.core import iam_actions
 from ministack.services import emr
 
 from emrp.local import events as local_events
@@ -26,6 +27,7 @@ from emrp.local.emr_serverless.stepfunctions import Watchers
 from emrp.local.patches.anchors import replace
 from emrp.local.spark import start_driver
 
+SERVICE = "elasticmapreduce"
 SOURCE = "aws.emr"
 _STEPS_AT_A_TIME = max(2, os.cpu_count() or 1)
 
@@ -53,6 +55,7 @@ def install() -> None:
     cloudformation.install(client)
     stepfunctions.install(client)
     api = Api(built, authorize if iam.is_enforced() else None)
+    iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(SERVICE)  # `authorize` knows more than ministack does
     replace(emr, "handle_request", "ab4a0ef2745d", lambda _: api.handle_request)
     replace(emr, "load_persisted_state", "6f58d9dc1e6e", lambda load: _in_turn(load, built.resume))
     replace(emr, "reset", "3c7591dca73a", lambda reset: _in_turn(reset, built.reset))
