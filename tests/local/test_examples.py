@@ -18,7 +18,7 @@ from tests.local.deployed import DeployedStack
 
 pytestmark = pytest.mark.spark
 
-EXAMPLES = ("hive-report", "hive-report-data", "ml-training", "wordcount-fanout")
+EXAMPLES = ("hive-report", "hive-report-data", "ml-training", "ml-training-cluster", "wordcount-fanout")
 TEXT_KEY = "landing/texts/a text, naïve.txt"
 DAILY_KEY = "landing/sensors/daily/readings.csv"
 FEATURES = ("temperature", "vibration", "pressure")
@@ -35,11 +35,27 @@ class Input:
     scoring: Path
     daily: Path
     model_run: str
+    cluster_run: str
 
 
 @pytest.fixture(scope="module")
 def stack(enforced_stack: DeployedStack) -> DeployedStack:
+    """The stack, in an account that has the roles that `aws emr create-default-roles` creates."""
+    iam, bucket = enforced_stack.aws.client("iam"), f"arn:aws:s3:::{enforced_stack.stack.bucket}"
+    allowed = {"Effect": "Allow", "Action": ["s3:*"], "Resource": [bucket, f"{bucket}/*"]}
+    for role, service in (("EMR_DefaultRole", "elasticmapreduce"), ("EMR_EC2_DefaultRole", "ec2")):
+        trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(_policy(trust)))
+    iam.put_role_policy(
+        RoleName="EMR_EC2_DefaultRole", PolicyName="bucket", PolicyDocument=json.dumps(_policy(allowed))
+    )
+    iam.create_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole")
+    iam.add_role_to_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole", RoleName="EMR_EC2_DefaultRole")
     return enforced_stack
+
+
+def _policy(statement: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +69,15 @@ def given(stack: DeployedStack, tmp_path_factory: pytest.TempPathFactory) -> Inp
     write_sensor_readings(daily, rows=1600, seed=2022)
     stack.put("landing/sensors/training/readings.csv", training.read_text())
     stack.put("landing/sensors/scoring/readings.csv", scoring.read_text())
-    model_run = stack.aws.client("stepfunctions").start_execution(
-        stateMachineArn=stack.stack.pipeline_state_machine_arn, input=json.dumps({"pipeline": "ml-training"})
-    )["executionArn"]
+    model_run, cluster_run = (
+        stack.aws.client("stepfunctions").start_execution(
+            stateMachineArn=stack.stack.pipeline_state_machine_arn, input=json.dumps({"pipeline": pipeline})
+        )["executionArn"]
+        for pipeline in ("ml-training", "ml-training-cluster")
+    )
     stack.put(TEXT_KEY, text.read_text(encoding="utf-8"))
     stack.put(DAILY_KEY, daily.read_text())
-    return Input(text, training, scoring, daily, model_run)
+    return Input(text, training, scoring, daily, model_run, cluster_run)
 
 
 def states(stack: DeployedStack, execution: str, *jobs: str) -> dict[str, str]:
@@ -132,6 +151,27 @@ def test_model_of_training_is_that_of_scoring_when_modes_follow_one_another(stac
     assert 0 < scoring["anomalies"] < 10
     report = json.loads(objects(stack, f"{stack.item(execution)['output']}/SCORING/report/"))
     assert report == scoring
+
+
+def test_cluster_trains_the_same_model_and_is_gone_when_its_run_has_ended(stack: DeployedStack, given: Input) -> None:
+    execution = given.cluster_run
+
+    assert stack.ended(execution, RUN_SECONDS) == "SUCCEEDED"
+
+    assert set(states(stack, execution, "preprocess.1", "model.1", "preprocess.2", "model.2").values()) == {"SUCCESS"}
+    wssse, _ = k_means(usable(given.training))
+    assert output(stack, execution, "model.1")["wssse"] == pytest.approx(wssse)
+    scoring, run = output(stack, execution, "model.2"), stack.item(execution)
+    assert scoring["readings"] == len(usable(given.scoring))
+    assert json.loads(objects(stack, f"{run['output']}/model/SCORING/report/")) == scoring
+    emr, cluster_id = stack.aws.client("emr"), run["application_id"]
+    steps = emr.list_steps(ClusterId=cluster_id)["Steps"]
+    assert [(step["Name"].split()[0], step["Status"]["State"]) for step in reversed(steps)] == [
+        (job, "COMPLETED") for job in ("preprocess.1", "model.1", "preprocess.2", "model.2")
+    ]
+    eventually(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED")
+    (mail,) = eventually(lambda: stack.emails(execution))
+    assert "SUCCEEDED" in mail["subject"]
 
 
 def test_hive_reports_what_spark_has_cleaned_when_the_success_of_its_run_starts_it(
