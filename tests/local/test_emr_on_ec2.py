@@ -141,7 +141,8 @@ def test_call_is_refused_when_the_callers_role_does_not_allow_it(
         },
         {"Action": "iam:PassRole", "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/EMR_DefaultRole"},
     )
-    emr = boto3.client("emr", region_name=REGION, endpoint_url=enforcing_aws.endpoint_url, **credentials)
+    session: Any = boto3.Session(region_name=REGION, **credentials)
+    emr = session.client("emr", endpoint_url=enforcing_aws.endpoint_url)
     alive = {"KeepJobFlowAliveWhenNoSteps": True}
     request = {"Name": name, "Instances": alive, "Tags": [{"Key": "team", "Value": name}]}
 
