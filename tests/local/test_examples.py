@@ -171,7 +171,7 @@ def test_cluster_trains_the_same_model_and_is_gone_when_its_run_has_ended(stack:
     ]
     eventually(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED")
     (mail,) = eventually(lambda: stack.emails(execution))
-    assert "SUCCEEDED" in mail["subject"]
+    assert mail["subject"] == "ml-training-cluster succeeded"
 
 
 def test_hive_reports_what_spark_has_cleaned_when_the_success_of_its_run_starts_it(

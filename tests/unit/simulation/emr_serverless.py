@@ -62,6 +62,33 @@ class SimulatedJobRun:
     def ended(self) -> float | None:
         return self.states[-1][0] if is_final(self.state) else None
 
+    @property
+    def tags(self) -> dict[str, str]:
+        tags: dict[str, str] = self.request["tags"]
+        return tags
+
+    @property
+    def course(self) -> list[tuple[str, float]]:
+        """The states after the first one, and how long each of those before them lasts."""
+        return [("SUBMITTED", 0.0), ("PENDING", 1.0), ("SCHEDULED", 2.0), ("RUNNING", 5.0)]
+
+    def event(self, updated_at: str) -> dict[str, Any]:
+        """Return what EMR says of its state."""
+        return _event("job_run_succeeded", {**self.ids, "state": self.state, "updatedAt": updated_at})
+
+    def sign_of_life(self) -> dict[str, Any] | None:
+        """Return what EMR says of it every half hour, if it says anything."""
+        return _event("job_resource_utilization", self.ids)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        return {"applicationId": self.application_id, "jobRunId": self.job_run_id}
+
+
+def _event(example: str, detail: dict[str, Any]) -> dict[str, Any]:
+    event = _EXAMPLES[example]
+    return {**event, "detail": {**event["detail"], **detail}}
+
 
 @dataclass
 class SimulatedApplication:
@@ -165,30 +192,32 @@ class SimulatedEmrServerless(EmrServerless):
     def _change(self, application_id: str, state: str) -> None:
         self.applications[application_id].state = state
         detail = {"applicationId": application_id, "state": state, "updatedAt": iso_time(self._happenings.now)}
-        self._say("application_started", detail)
+        self._publish(_event("application_started", detail))
 
     # Job runs
 
     def start_job_run(
         self, application_id: str, request: dict[str, Any], client_token: str, _since: str | None = None
     ) -> str:
-        self._throttle()
-        if client_token in self._tokens:
-            return self._tokens[client_token]
-        self._require("StartJobRun", application_id, {"CREATED", "STARTING", "STARTED", "STOPPED"})
-        job_run_id = f"run{len(self.job_runs) + 1}"
-        job_run = SimulatedJobRun(job_run_id, application_id, request, Behaviour())
+        if client_token not in self._tokens:
+            self.throttle()
+            self._require("StartJobRun", application_id, {"CREATED", "STARTING", "STARTED", "STOPPED"})
+            job_run = SimulatedJobRun(f"run{len(self.job_runs) + 1}", application_id, request, Behaviour())
+            self.begin(job_run)
+            self._tokens[client_token] = job_run.job_run_id
+        return self._tokens[client_token]
+
+    def begin(self, job_run: SimulatedJobRun) -> None:
+        """Let a job run take its course, unless it is refused."""
         job_run.behaviour = self.behave(job_run.run_id, job_run.job)
         if job_run.behaviour.is_refused:
             raise RequestRefusedError("StartJobRun", "ValidationException", "The entry point is no good.")
-        self._tokens[client_token] = job_run_id
-        self.job_runs[job_run_id] = job_run
-        self._become(job_run, "SUBMITTED")
-        course = [("PENDING", 1.0), ("SCHEDULED", 2.0), ("RUNNING", 5.0)]
+        self.job_runs[job_run.job_run_id] = job_run
+        (first, _), *course = job_run.course
+        self._become(job_run, first)
         if job_run.behaviour.seconds is not None:
             course.append((job_run.behaviour.outcome, job_run.behaviour.seconds))
         self._continue(job_run, course)
-        return job_run_id
 
     def get_job_run(self, application_id: str, job_run_id: str, attempt: int | None = None) -> ObservedJobRun:
         job_run = self._job_run("GetJobRun", job_run_id)
@@ -200,7 +229,7 @@ class SimulatedEmrServerless(EmrServerless):
             observed_at=self._time(since),
             state_details=f"It is {state}.",
             attempts=1,
-            tags=job_run.request["tags"],
+            tags=job_run.tags,
             created_at=self._time(job_run.started),
         )
 
@@ -210,7 +239,7 @@ class SimulatedEmrServerless(EmrServerless):
 
     def find_job_run(self, application_id: str, request: dict[str, Any], since: str) -> str | None:
         for job_run_id, job_run in self.job_runs.items():
-            is_same = job_run.request["tags"] == request["tags"] and job_run.application_id == application_id
+            is_same = job_run.tags == request["tags"] and job_run.application_id == application_id
             if is_same and self._time(job_run.started) >= since:
                 return job_run_id
         return None
@@ -220,10 +249,14 @@ class SimulatedEmrServerless(EmrServerless):
         if job_run.ended is not None:
             raise RequestRefusedError("CancelJobRun", "ValidationException", f"The job run is {job_run.state}.")
         if job_run.state != "CANCELLING":
-            for timer in job_run.timers:
-                timer.cancel()
-            self._become(job_run, "CANCELLING")
+            self.interrupt(job_run, "CANCELLING")
             self._continue(job_run, [("CANCELLED", 3.0)])
+
+    def interrupt(self, job_run: SimulatedJobRun, state: str) -> None:
+        """Let a job run have a state that is not on its course."""
+        for timer in job_run.timers:
+            timer.cancel()
+        self._become(job_run, state)
 
     def _job_run(self, operation: str, job_run_id: str) -> SimulatedJobRun:
         if job_run_id not in self.job_runs:
@@ -247,7 +280,7 @@ class SimulatedEmrServerless(EmrServerless):
             max(self._happenings.seconds, job_run.states[-1][0] + 1e-6) if job_run.states else self._happenings.seconds
         )
         job_run.states.append((now, state))
-        self._say("job_run_succeeded", {**self._ids(job_run), "state": state, "updatedAt": self._time(now)})
+        self._publish(job_run.event(self._time(now)))
         if is_final(state):
             for timer in job_run.timers:
                 timer.cancel()
@@ -255,25 +288,23 @@ class SimulatedEmrServerless(EmrServerless):
             self._show_sign_of_life(job_run)
 
     def _show_sign_of_life(self, job_run: SimulatedJobRun) -> None:
+        event = job_run.sign_of_life()
+        if event is None:
+            return
+
         def show() -> None:
-            self._say("job_resource_utilization", self._ids(job_run))
+            self._publish(event)
             self._show_sign_of_life(job_run)
 
         job_run.timers.append(self._happenings.after(_HALF_AN_HOUR, show))
 
-    def _throttle(self) -> None:
+    def throttle(self) -> None:
+        """Refuse what comes too soon after much else."""
         tokens, then = self._allowance
         tokens = min(self._burst, tokens + self._happenings.seconds - then)
         self._allowance = (tokens - 1 if tokens >= 1 else tokens), self._happenings.seconds
         if tokens < 1:
             raise TransientError("StartJobRun: ThrottlingException: Rate exceeded")
-
-    def _ids(self, job_run: SimulatedJobRun) -> dict[str, str]:
-        return {"applicationId": job_run.application_id, "jobRunId": job_run.job_run_id}
-
-    def _say(self, example: str, detail: dict[str, Any]) -> None:
-        event = _EXAMPLES[example]
-        self._publish({**event, "detail": {**event["detail"], **detail}})
 
     def _about(self, seconds: float) -> float:
         return seconds * self._happenings.random.uniform(0.5, 1.5)

@@ -18,28 +18,29 @@ JOBS = (
 )
 RUN = Scenario(JOBS, Weather(burst=1000), lifecycle="transient")
 DISTURBED = replace(RUN, is_disturbed=True)
+ON_CLUSTER = replace(RUN, on_cluster=True)
 
 
 @cache
-def calls() -> Sequence[str]:
+def calls(run: Scenario = RUN) -> Sequence[str]:
     """The calls of the functions in a run to which nothing happens."""
-    return simulate(RUN).calls
+    return simulate(run).calls
 
 
-def moments(offset: int = 0, every: int = 1) -> list[int]:
+def moments(offset: int = 0, every: int = 1, run: Scenario = RUN) -> list[int]:
     """The numbers of the calls after which something may happen, or some of them."""
-    numbers = [number for number, call in enumerate(calls(), 1) if not call.startswith("sweep")]
+    numbers = [number for number, call in enumerate(calls(run), 1) if not call.startswith("sweep")]
     return numbers[offset % every :: every]
 
 
-def struck(number: int, fault: str) -> str:
+def struck(number: int, fault: str, run: Scenario = RUN) -> str:
     """Run with a fault at a call; return the state of the run."""
-    return checked(simulate_with(RUN, methodcaller("strike", number, fault)), RUN, number)
+    return checked(simulate_with(run, methodcaller("strike", number, fault)), run, number)
 
 
-def stopped(number: int) -> str:
+def stopped(number: int, run: Scenario = RUN) -> str:
     """Run, and stop the run after a call; return its state."""
-    scenario = replace(RUN, stopped_after=number)
+    scenario = replace(run, stopped_after=number)
     return checked(simulate(scenario), scenario, number)
 
 

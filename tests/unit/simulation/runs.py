@@ -164,7 +164,10 @@ class RunCheck:
                     self._check_order(job, job_run)
         if self.run.lifecycle == "transient":
             states = [application.state for application in self.world.emr.applications.values()]
+            states += [cluster.state for cluster in self.world.clusters.clusters.values()]
             assert set(states) <= {"TERMINATED"}
+        if self.scenario.on_cluster:
+            assert len(self.world.clusters.of_run(self.run.run_id)) <= 1
 
     def _check_run(self) -> None:
         run = self.run

@@ -12,7 +12,10 @@ PIPELINE_NAME = "simulated"
 _RUN_IFS = ("ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED")
 _MOST_JOBS = 7
 _MOST_UPSTREAM = 3
-_PROGRAM = {"sparkSubmit": {"entryPoint": "s3://bucket/jobs/program.py"}}
+JOB_RUN = {"jobDriver": {"sparkSubmit": {"entryPoint": "s3://bucket/jobs/program.py"}}}
+_STEP = {
+    "step": {"HadoopJarStep": {"Jar": "command-runner.jar", "Args": ["spark-submit", "s3://bucket/jobs/program.py"]}}
+}
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,9 @@ class PlannedJob:
     behaviours: tuple[Behaviour, ...] = (Behaviour(),)
     jobs: tuple["PlannedJob", ...] = ()
 
-    def as_in_file(self) -> dict[str, Any]:
+    def as_in_file(self, request: dict[str, Any]) -> dict[str, Any]:
         """The job as a pipeline file says it."""
-        program = {"jobs": [job.as_in_file() for job in self.jobs]} if self.jobs else {"jobDriver": _PROGRAM}
+        program = {"jobs": [job.as_in_file(request) for job in self.jobs]} if self.jobs else request
         fields: dict[str, Any] = {
             "name": self.name,
             "dependsOn": list(self.depends_on),
@@ -46,13 +49,15 @@ class PlannedJob:
 class Scenario:
     """One run; with `stopped_after`, somebody stops it when the functions have called so many gateways.
 
-    Of one that `is_disturbed` nobody can tell beforehand how its jobs end.
+    It has an application with some `lifecycle`, or a transient cluster. Of one that `is_disturbed` nobody can tell
+    beforehand how its jobs end.
     """
 
     jobs: tuple[PlannedJob, ...]
     weather: Weather
     seed: int = 0
     lifecycle: str = "shared"
+    on_cluster: bool = False
     fail_fast: bool = False
     timeout_minutes: int | None = None
     stopped_after: int | None = None
@@ -61,13 +66,15 @@ class Scenario:
 
     def as_file(self) -> dict[str, Any]:
         """The pipeline as a file says it."""
+        application = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": self.lifecycle}
+        cluster = {"ReleaseLabel": "emr-7.9.0", "Instances": {"InstanceCount": 1}}
         return {
             "name": PIPELINE_NAME,
-            "application": {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": self.lifecycle},
+            **({"cluster": cluster} if self.on_cluster else {"application": application}),
             "failFast": self.fail_fast,
             "timeoutMinutes": self.timeout_minutes,
             "concurrency": self.concurrency,
-            "jobs": [job.as_in_file() for job in self.jobs],
+            "jobs": [job.as_in_file(_STEP if self.on_cluster else JOB_RUN) for job in self.jobs],
         }
 
     def healed(self) -> "Scenario":
@@ -150,6 +157,7 @@ def scenarios(draw: st.DrawFn, weathers: st.SearchStrategy[Weather] = WEATHERS) 
         weather=draw(weathers),
         seed=draw(st.integers(0, 2**32)),
         lifecycle=draw(st.sampled_from(["shared", "transient"])),
+        on_cluster=draw(st.booleans()),
         fail_fast=draw(st.booleans()),
         timeout_minutes=draw(st.sampled_from([None, None, 1, 30])),
         stopped_after=draw(st.none() | st.integers(1, 300)),

@@ -11,6 +11,7 @@ from tests.unit.simulation.emr_serverless import Behaviour
 from tests.unit.simulation.faults import (
     DISTURBED,
     JOBS,
+    ON_CLUSTER,
     RUN,
     calls,
     disturbed,
@@ -21,7 +22,7 @@ from tests.unit.simulation.faults import (
     struck,
 )
 from tests.unit.simulation.runs import RUN_ID, check, simulate
-from tests.unit.simulation.scenarios import PlannedJob
+from tests.unit.simulation.scenarios import JOB_RUN, PlannedJob
 from tests.unit.simulation.world import FAULTS, Weather
 
 # A sweep that is killed has counted nothing yet.
@@ -42,6 +43,17 @@ def test_run_leaves_nothing_when_it_is_stopped_anywhere() -> None:
         assert stopped(number) in {CANCELLED, SUCCEEDED}
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_run_on_a_cluster_succeeds_when_one_call_meets_a_fault(fault: str) -> None:
+    for number in moments(FAULTS.index(fault), 2 * EVERY, ON_CLUSTER):
+        assert struck(number, fault, ON_CLUSTER) == SUCCEEDED
+
+
+def test_run_on_a_cluster_leaves_nothing_when_it_is_stopped_anywhere() -> None:
+    for number in moments(0, EVERY, ON_CLUSTER):
+        assert stopped(number, ON_CLUSTER) in {CANCELLED, SUCCEEDED}
+
+
 def test_run_ends_when_the_execution_of_a_job_is_stopped_anywhere() -> None:
     for number in moments(1, EVERY):
         assert disturbed(number, DISTURBED, stop_job) in {FAILED, SUCCEEDED}
@@ -54,7 +66,7 @@ def test_run_ends_when_somebody_stops_or_deletes_its_application_anywhere(state:
 
 
 def test_run_goes_on_when_its_pipeline_file_is_replaced_or_deleted_after_its_plan() -> None:
-    other = check_definition({**RUN.as_file(), "jobs": [PlannedJob("another").as_in_file()]})
+    other = check_definition({**RUN.as_file(), "jobs": [PlannedJob("another").as_in_file(JOB_RUN)]})
     planned = [number for number in moments(3, EVERY) if not calls()[number - 1].startswith("plan_run")]
     for number in planned:
         assert disturbed(number, RUN, lambda world: world.registry.put(other)) == SUCCEEDED

@@ -24,6 +24,8 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 
 from tests.unit.conftest import LambdaContext, example_event
+from tests.unit.fakes_emr_on_ec2 import FakeStacks
+from tests.unit.simulation.emr_on_ec2 import SimulatedEmrOnEc2
 from tests.unit.simulation.emr_serverless import Behaviour, SimulatedEmrServerless
 from tests.unit.simulation.happenings import Happenings, Killed, TimedOut
 from tests.unit.simulation.memory_table import MemoryTable
@@ -94,6 +96,7 @@ class World:
         self.table = MemoryTable()
         self.published = Published()
         self.emr = SimulatedEmrServerless(self.happenings, self._deliver_state_change, behave, weather.burst)
+        self.clusters = SimulatedEmrOnEc2(self.happenings, self._deliver_state_change, self.emr)
         self.step_functions = SimulatedStepFunctions(self.happenings, self._invoke_for_task, self._deliver_end)
         self.crashes: list[BaseException] = []
         self.undelivered: list[Any] = []
@@ -130,6 +133,8 @@ class World:
             "held": _on_table(HeldNotifications, table),
             "registry": _on_table(PipelineRegistry, table),
             "emr": Unreliable(self, self.emr),
+            "clusters": Unreliable(self, self.clusters),
+            "stacks": Unreliable(self, FakeStacks()),
             "step_functions": Unreliable(self, self.step_functions),
             "events": Unreliable(self, self.published),
         }
