@@ -76,7 +76,7 @@ def _run_facts(found: FoundRun, jobs: Sequence[Job], usual: Usual) -> Facts:
         *((f"Parameter {name}", value(detail)) for name, detail in run.parameters.items()),
         ("Repair of", run.repair_of),
         ("Repaired by", run.repaired_by),
-        ("Application", f"{run.application_id} ({run.lifecycle})" if run.application_id else None),
+        (run.place, f"{run.application_id} ({run.lifecycle})" if run.application_id else None),
         ("Output", f"{run.output}/" if run.output else None),
         ("Resources", _resources(billed(jobs), "billed, all jobs")),
         ("Cost", f"{usd(cost)} (an estimate at list prices)" if cost is not None else None),
@@ -93,6 +93,11 @@ def _state_of(found: FoundRun) -> str:
     return state
 
 
+def _job_run(job: Job) -> tuple[str, str | None]:
+    what, place = ("Step", "cluster") if job.on_cluster else ("Job run", "application")
+    return what, f"{job.job_run_id} of {place} {job.application_id}" if job.job_run_id else None
+
+
 def _job_facts(run: Run, job: Job) -> Facts:
     phases = seconds_by_phase(spans(job, *frame(run)))
     upstream = listing(sorted({*job.upstream, *job.after}))
@@ -105,7 +110,7 @@ def _job_facts(run: Run, job: Job) -> Facts:
         ("Times", ", ".join(f"{phase.name.lower()} {duration(seconds)}" for phase, seconds in phases.items())),
         *((f"Attempt {attempt['attempt']}", _attempt(attempt)) for attempt in _several(job.attempt_history)),
         ("Resources", _resources(job.resources, "billed")),
-        ("Job run", f"{job.job_run_id} of application {job.application_id}" if job.job_run_id else None),
+        _job_run(job),
         ("Logs", job.log_location),
         ("Output URI", job.output_uri if job.succeeded else None),
     ]

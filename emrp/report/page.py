@@ -121,10 +121,10 @@ class Report:
         facts = [
             ("Pipeline file", run.pipeline_file),
             ("Version of the file", run.pipeline_version),
-            ("EMR release", run.application.get("releaseLabel")),
+            ("EMR release", run.application.get("releaseLabel") or run.cluster.get("ReleaseLabel")),
             ("Type", run.application.get("type")),
             ("Architecture", run.application.get("architecture")),
-            ("Application", application),
+            (run.place, application),
             ("Execution", run.execution_arn),
             ("Repair of", run.repair_of),
             ("Repaired by", run.repaired_by),

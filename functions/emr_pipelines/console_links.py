@@ -28,6 +28,10 @@ class Console:
         """Return the page from which EMR Studio shows applications, their job runs and these' Spark UIs."""
         return self._page("emr", "/serverless")
 
+    def cluster(self, cluster_id: str) -> str:
+        """Return the page of a cluster of EMR on EC2."""
+        return self._page("emr", f"/clusterDetails/{cluster_id}")
+
     def log_groups(self, prefix: str) -> str:
         """Return the page of the log groups whose names begin with a prefix."""
         filtered = f"?logGroupNameFilter={quote(prefix, safe='')}"

@@ -94,6 +94,11 @@ class Run:
         return bool(self.cluster)
 
     @property
+    def place(self) -> str:
+        """What people call the thing on which its jobs execute."""
+        return "Cluster" if self.on_cluster else "Application"
+
+    @property
     def ended(self) -> bool:
         """Tell whether the run has its final state."""
         return self.state != RUNNING

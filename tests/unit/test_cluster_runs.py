@@ -11,6 +11,7 @@ from emr_pipelines.clock import iso_time
 from emr_pipelines.domain_event import job_run_ended
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.notification import run_ended
 from emr_pipelines.run import Job
 
 from tests.unit.conftest import example_event
@@ -389,3 +390,19 @@ def test_clusters_and_their_stacks_go_when_the_stack_is_deleted(
 
 def test_cluster_has_its_fields_when_the_run_is_read_back(record: RunRecord) -> None:
     assert recorded(record).cluster["ReleaseLabel"] == CLUSTER["ReleaseLabel"]
+
+
+def test_mail_names_the_failed_step_with_its_log_and_the_cluster_when_the_run_fails(
+    submitted: Job, record: RunRecord
+) -> None:
+    job = record.record_state(submitted, "FAILED", "2026-11-21T12:00:30.000000Z", state_details="exit code 1")
+    run = record.end_run(RUN_ID, "FAILED", "JobFailedError", "Job preprocess: exit code 1")
+    run = replace(run, execution_arn=ARN)
+
+    body = run_ended(run, [job], "emr-pipelines", {"preprocess": "Traceback\nValueError: no reading\n"}).body
+
+    assert "ValueError: no reading" in body
+    assert "s3://bucket/logs/j-1/steps/s-1XXXXXXXXXXXX/" in body
+    assert "https://us-east-1.console.aws.amazon.com/emr/home?region=us-east-1#/clusterDetails/j-1" in body
+    assert "emr-serverless" not in body
+    assert "not known" in body  # what it costs
