@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,7 @@ import boto3
 import pytest
 from emr_pipelines.run import Job, execution_arn
 
-from emrp.spark_ui import SparkUis
+from emrp.spark_ui import SparkProgress, SparkUis
 from tests.local.conftest import eventually
 from tests.local.deployed import RUN_SECONDS, DeployedStack
 
@@ -164,15 +164,18 @@ def test_nothing_runs_any_more_when_a_run_was_cancelled(
     stack.put(f"jobs/{pipeline}-fine.py", ENDLESS)
     run_id = emrp("run", pipeline, "--no-follow", "--json").document()["runId"]
     arn = execution_arn(stack.stack.pipeline_state_machine_arn, run_id)
-    eventually(lambda: "for ever" in emrp("logs", run_id, "first", "--stdout").printed, RUN_SECONDS)
-
     monkeypatch.setattr(boto3, "client", stack.aws.client)
-    first = Job(run_id=run_id, pipeline=pipeline, name="first", position=0, request={}, state="RUNNING")
-    item = stack.item(arn, "JOB#first")
-    first = replace(first, application_id=item["application_id"], job_run_id=item["job_run_id"])
     uis = SparkUis()
-    progress = eventually(lambda: uis.progress([first]), RUN_SECONDS, every=0.5)["first"]
-    assert (progress.tasks, progress.tasks_done, progress.stages) == (8, 0, 1)
+
+    def progress() -> SparkProgress | None:
+        item = stack.item(arn, "JOB#first")
+        ids = {name: item[name] for name in ("application_id", "job_run_id", "state") if name in item}
+        first = Job(run_id=run_id, pipeline=pipeline, name="first", position=0, request={}, **ids)
+        return uis.progress([first]).get("first")
+
+    seen = eventually(progress, RUN_SECONDS, every=0.5)
+    assert (seen.tasks, seen.tasks_done, seen.stages) == (8, 0, 1)
+    eventually(lambda: "for ever" in emrp("logs", run_id, "first", "--stdout").printed, RUN_SECONDS, every=1)
 
     following = emrp.started("logs", run_id, "first", "--follow", "--stdout")
     try:
