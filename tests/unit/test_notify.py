@@ -338,7 +338,7 @@ DOCUMENTED = [
         r"""(?:"FilterPolicy": "|--attribute-value ')(\{.*?\})["']""", (ROOT / "docs/notifications.md").read_text()
     )
 ]
-HEARD = {
+HEARD: dict[str, dict[str, str | list[str]]] = {
     "failed": {"pipeline": "sales", "job": ["load", "report"], "state": "FAILED", "severity": "ERROR"},
     "retried": {"pipeline": "import", "job": ["load"], "state": "RETRIED", "severity": "WARNING"},
     "ended": {"pipeline": "sales-eu", "job": ["load"], "state": "SUCCEEDED", "severity": "INFO"},
