@@ -131,7 +131,7 @@ def _start(
 
 
 def _latest_running(stack: Stack) -> str:
-    running = list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=1)
+    running = list_runs(stack, RunState.RUNNING, limit=1)
     if not running:
         raise UsageError("Nothing is running. `emrp list` shows the latest runs; `emrp watch RUN` also an ended one.")
     return running[0].run.run_id

@@ -18,12 +18,10 @@ from emrp.job_tree import is_noteworthy
 from emrp.local import DEFAULT_PORT, lifecycle
 from emrp.phrases import cause_of_run, listing, reason
 from emrp.run_document import run_document
-from emrp.stack import Stack
-from emrp.usual import Usual, usual_durations
+from emrp.usual import usual_run_duration
 
 _RUNNING = 10
 _FAILED = 3
-_FAILED_STATES = (RunState.FAILED, RunState.TIMED_OUT)
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Going:
 
     found: FoundRun
     jobs: Sequence[Job]
-    usual: Usual
+    usual_seconds: float | None
 
 
 def overview(target: Target, *, as_json: bool) -> None:
@@ -43,10 +41,10 @@ def overview(target: Target, *, as_json: bool) -> None:
         raise CommandError(f"{sentence(error)}\n{_ways_on(target)}") from error
     record = RunRecord(stack.run_table)
     running = [
-        Going(found, record.list_jobs(found.run.run_id), usual_durations(record, found.run))
-        for found in list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=_RUNNING)
+        Going(found, record.list_jobs(found.run.run_id), usual_run_duration(record, found.run))
+        for found in list_runs(stack, RunState.RUNNING, limit=_RUNNING)
     ]
-    failed = _failed_last(stack)
+    failed = list_runs(stack, RunState.FAILED, RunState.TIMED_OUT, limit=_FAILED)
     if as_json:
         documents = {"running": [going.found for going in running], "failed": failed}
         print_json({name: [run_document(found.run) for found in runs] for name, runs in documents.items()})
@@ -54,11 +52,6 @@ def overview(target: Target, *, as_json: bool) -> None:
         console = make_page()
         for line in _lines(console, target, running, failed):
             console.print(line, soft_wrap=True)
-
-
-def _failed_last(stack: Stack) -> list[FoundRun]:
-    found = [run for state in _FAILED_STATES for run in list_runs(stack, pipeline=None, state=state, limit=_FAILED)]
-    return sorted(found, key=lambda run: run.run.ended_at or run.run.started_at, reverse=True)[:_FAILED]
 
 
 def _lines(console: Console, target: Target, running: Sequence[Going], failed: Sequence[FoundRun]) -> list[Text]:
@@ -75,7 +68,7 @@ def _lines(console: Console, target: Target, running: Sequence[Going], failed: S
 
 def _going(console: Console, going: Going) -> list[Text]:
     run = going.found.run
-    usually = f" of usually {duration(going.usual.run)}" if going.usual.run is not None else ""
+    usually = f" of usually {duration(going.usual_seconds)}" if going.usual_seconds is not None else ""
     done = sum(job.ended for job in going.jobs)
     active = [f"{job.name} {job.state}" for job in going.jobs if is_noteworthy(job)]
     doing = f"; {listing(active)}" if active else ""
