@@ -60,9 +60,8 @@ def _lines(console: Console, target: Target, running: Sequence[Going], failed: S
         lines += _going(console, going)
     lines += [Text(), Text("Failed last" if failed else "No run has failed.", "bold")]
     for found in failed:
-        lines += _failure(console, found)
-    command = "emrp --local" if target.local else "emrp"
-    ways = [f"{command} watch", f"{command} list", f"{command} --help"]
+        lines += _failure(console, found, target.command)
+    ways = [f"{target.command} {word}" for word in ("watch", "list", "--help")]
     return [*lines, Text(), Text(f"Follow a run: {ways[0]}. All runs: {ways[1]}. All commands: {ways[2]}.", "dim")]
 
 
@@ -82,11 +81,13 @@ def _going(console: Console, going: Going) -> list[Text]:
     ]
 
 
-def _failure(console: Console, found: FoundRun) -> list[Text]:
+def _failure(console: Console, found: FoundRun, command: str) -> list[Text]:
     run = found.run
     ago = duration(seconds_between(run.ended_at, now())) if run.ended_at else "-"
     way_on = (
-        f"Repaired by {run.repaired_by}" if run.repaired_by else f"emrp logs {run.run_id}; emrp repair {run.run_id}"
+        f"Repaired by {run.repaired_by}"
+        if run.repaired_by
+        else f"{command} logs {run.run_id}; {command} repair {run.run_id}"
     )
     why = reason(run.cause or run.error or run.state, max(console.width - 4, 40))
     return [
@@ -98,11 +99,12 @@ def _failure(console: Console, found: FoundRun) -> list[Text]:
 
 def _ways_on(target: Target) -> str:
     """Say what somebody can do who has no stack yet, or has not said which."""
-    ways = [] if target.local or not lifecycle.find(DEFAULT_PORT) else ["  emrp --local     a local AWS runs here"]
-    deploy = "emrp --local deploy" if target.local else "emrp deploy"
-    ways += [
-        "  emrp demo        runs everything on this machine, without an account",
-        f"  {deploy:<16} deploys the stack",
-        "  emrp --help      lists all commands",
-    ]
-    return "\n".join(ways)
+    ways = {
+        "emrp demo": "runs everything on this machine, without an account",
+        f"{target.command} deploy": "deploys the stack",
+        "emrp --help": "lists all commands",
+    }
+    if not target.local and lifecycle.find(DEFAULT_PORT):
+        ways = {"emrp --local": "shows the local AWS, which runs on this machine", **ways}
+    width = max(map(len, ways))
+    return "\n".join(f"  {command:<{width}}  {what}" for command, what in ways.items())
