@@ -50,7 +50,7 @@ def options(
         raise UsageError(f"--json goes behind the command: emrp {command} --json")
     if local and (profile or region):
         raise UsageError("--local goes with neither --profile nor --region.")
-    context.obj = Target(stack, local=local)
+    context.obj = Target(stack, local=local, port=port)
     if local:
         environment.use_local(port)
     else:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from emrp import completion
 from emrp.errors import UsageError
+from emrp.local import DEFAULT_PORT
 from emrp.stack import Stack
 
 _FOLLOW_SECONDS = {True: 0.3, False: 2.0}  # on this machine, in the cloud
@@ -45,9 +46,16 @@ PipelineName = Annotated[
 class Target:
     """What the global options say: which stack, and whether it is on this machine. It is the `obj` of the context."""
 
-    def __init__(self, stack_name: str, *, local: bool) -> None:
+    def __init__(self, stack_name: str, *, local: bool, port: int) -> None:
         self.stack_name = stack_name
         self.local = local
+        self._port = port
+
+    @property
+    def command(self) -> str:
+        """How the program was called, for the commands that it suggests."""
+        port = f" --port {self._port}" if self._port != DEFAULT_PORT else ""
+        return f"emrp --local{port}" if self.local else "emrp"
 
     @property
     def follow_seconds(self) -> float:

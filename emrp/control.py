@@ -127,11 +127,11 @@ def _start(
     elif as_json:
         print_json({"runId": run_id, "executionArn": execution_arn(stack.pipeline_state_machine_arn, run_id)})
     else:
-        typer.echo(f"Started {run_id}. Follow it with: emrp watch {run_id}")
+        typer.echo(f"Started {run_id}. Follow it with: {target.command} watch {run_id}")
 
 
 def _latest_running(stack: Stack) -> str:
-    running = list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=1)
+    running = list_runs(stack, RunState.RUNNING, limit=1)
     if not running:
         raise UsageError("Nothing is running. `emrp list` shows the latest runs; `emrp watch RUN` also an ended one.")
     return running[0].run.run_id
@@ -142,17 +142,19 @@ def _follow(target: Target, stack: Stack, run_id: str, *, as_json: bool) -> None
     try:
         picture = show_run(console, RunFollower(stack, run_id), target.follow_seconds, "Ctrl-C leaves the run running.")
     except KeyboardInterrupt:
-        typer.echo(f"The run goes on. Watch it with: emrp watch {run_id}; stop it with: emrp cancel {run_id}", err=True)
+        command = target.command
+        again = f"Watch it with: {command} watch {run_id}; stop it with: {command} cancel {run_id}"
+        typer.echo(f"The run goes on. {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         print_json(picture.as_json())
     else:
-        console.print(_verdict(picture), markup=False, soft_wrap=True)
+        console.print(_verdict(picture, target.command), markup=False, soft_wrap=True)
     if not picture.succeeded:
         raise typer.Exit(EXIT_RUN_FAILED)
 
 
-def _verdict(picture: Picture) -> str:
+def _verdict(picture: Picture, command: str) -> str:
     if picture.succeeded and picture.run and picture.run.state == SKIPPED:
         return f"The run was skipped: {picture.run.cause}"
     if picture.succeeded:
@@ -161,5 +163,6 @@ def _verdict(picture: Picture) -> str:
     failed = [job for job in picture.jobs if job.log_location and job.unsuccessful]
     lines += [f"Logs of {job.name}: {job.log_location}" for job in failed[:_SHOWN_JOBS]]
     if picture.run:
-        lines.append(f"More: emrp show {picture.run_id}; go on where it failed: emrp repair {picture.run_id}")
+        more, on = f"{command} show {picture.run_id}", f"{command} repair {picture.run_id}"
+        lines.append(f"More: {more}; go on where it failed: {on}")
     return "\n".join(line for line in lines if line)

@@ -5,7 +5,7 @@ Step Functions also knows the executions that never reached the record, because 
 
 import heapq
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -85,23 +85,27 @@ def describe_execution(arn: str) -> "DescribeExecutionOutputTypeDef":
         ) from None
 
 
-def list_runs(stack: Stack, *, pipeline: str | None, state: RunState | None, limit: int) -> list[FoundRun]:
-    """Return the latest runs, newest first."""
+def list_runs(stack: Stack, *states: RunState, limit: int) -> list[FoundRun]:
+    """Return the latest runs of all pipelines in any of some states, or in all states, newest first."""
     record = RunRecord(stack.run_table)
-    if pipeline:
-        return [FoundRun(run, recorded=True) for run in record.list_runs(pipeline, limit, state)]
-    runs = (_listed(record, execution) for execution in _executions(stack.pipeline_state_machine_arn, state))
-    return list(islice((found for found in runs if state in {None, found.run.state}), limit))
+    runs = (_listed(record, execution) for execution in _executions(stack.pipeline_state_machine_arn, states))
+    return list(islice((found for found in runs if not states or found.run.state in states), limit))
 
 
-def _executions(state_machine_arn: str, state: RunState | None) -> Iterator["ExecutionListItemTypeDef"]:
-    """Yield the executions that may be runs in a state, newest first."""
+def list_runs_of(stack: Stack, pipeline: str, state: RunState | None, limit: int) -> list[FoundRun]:
+    """Return the latest runs of a pipeline, newest first."""
+    return [FoundRun(run, recorded=True) for run in RunRecord(stack.run_table).list_runs(pipeline, limit, state)]
+
+
+def _executions(state_machine_arn: str, states: Iterable[RunState]) -> Iterator["ExecutionListItemTypeDef"]:
+    """Yield the executions that may be runs in any of some states, newest first."""
     paginate = partial(
         boto3.client("stepfunctions").get_paginator("list_executions").paginate,
         stateMachineArn=state_machine_arn,
         PaginationConfig={"PageSize": 100},
     )
-    streams = [paginate(statusFilter=status) for status in _STATUSES[state]] if state else [paginate()]
+    statuses = dict.fromkeys(status for state in states for status in _STATUSES[state])
+    streams = [paginate(statusFilter=status) for status in statuses] or [paginate()]
     found = ((execution for page in stream for execution in page["executions"]) for stream in streams)
     return heapq.merge(*found, key=lambda execution: execution["startDate"], reverse=True)
 

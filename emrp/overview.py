@@ -18,12 +18,10 @@ from emrp.job_tree import is_noteworthy
 from emrp.local import DEFAULT_PORT, lifecycle
 from emrp.phrases import cause_of_run, listing, reason
 from emrp.run_document import run_document
-from emrp.stack import Stack
-from emrp.usual import Usual, usual_durations
+from emrp.usual import usual_run_duration
 
 _RUNNING = 10
 _FAILED = 3
-_FAILED_STATES = (RunState.FAILED, RunState.TIMED_OUT)
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Going:
 
     found: FoundRun
     jobs: Sequence[Job]
-    usual: Usual
+    usual_seconds: float | None
 
 
 def overview(target: Target, *, as_json: bool) -> None:
@@ -43,10 +41,10 @@ def overview(target: Target, *, as_json: bool) -> None:
         raise CommandError(f"{sentence(error)}\n{_ways_on(target)}") from error
     record = RunRecord(stack.run_table)
     running = [
-        Going(found, record.list_jobs(found.run.run_id), usual_durations(record, found.run))
-        for found in list_runs(stack, pipeline=None, state=RunState.RUNNING, limit=_RUNNING)
+        Going(found, record.list_jobs(found.run.run_id), usual_run_duration(record, found.run))
+        for found in list_runs(stack, RunState.RUNNING, limit=_RUNNING)
     ]
-    failed = _failed_last(stack)
+    failed = list_runs(stack, RunState.FAILED, RunState.TIMED_OUT, limit=_FAILED)
     if as_json:
         documents = {"running": [going.found for going in running], "failed": failed}
         print_json({name: [run_document(found.run) for found in runs] for name, runs in documents.items()})
@@ -56,26 +54,20 @@ def overview(target: Target, *, as_json: bool) -> None:
             console.print(line, soft_wrap=True)
 
 
-def _failed_last(stack: Stack) -> list[FoundRun]:
-    found = [run for state in _FAILED_STATES for run in list_runs(stack, pipeline=None, state=state, limit=_FAILED)]
-    return sorted(found, key=lambda run: run.run.ended_at or run.run.started_at, reverse=True)[:_FAILED]
-
-
 def _lines(console: Console, target: Target, running: Sequence[Going], failed: Sequence[FoundRun]) -> list[Text]:
     lines = [Text("Running", "bold") if running else Text("Nothing is running.", "bold")]
     for going in running:
         lines += _going(console, going)
     lines += [Text(), Text("Failed last" if failed else "No run has failed.", "bold")]
     for found in failed:
-        lines += _failure(console, found)
-    command = "emrp --local" if target.local else "emrp"
-    ways = [f"{command} watch", f"{command} list", f"{command} --help"]
+        lines += _failure(console, found, target.command)
+    ways = [f"{target.command} {word}" for word in ("watch", "list", "--help")]
     return [*lines, Text(), Text(f"Follow a run: {ways[0]}. All runs: {ways[1]}. All commands: {ways[2]}.", "dim")]
 
 
 def _going(console: Console, going: Going) -> list[Text]:
     run = going.found.run
-    usually = f" of usually {duration(going.usual.run)}" if going.usual.run is not None else ""
+    usually = f" of usually {duration(going.usual_seconds)}" if going.usual_seconds is not None else ""
     done = sum(job.ended for job in going.jobs)
     active = [f"{job.name} {job.state}" for job in going.jobs if is_noteworthy(job)]
     doing = f"; {listing(active)}" if active else ""
@@ -89,11 +81,13 @@ def _going(console: Console, going: Going) -> list[Text]:
     ]
 
 
-def _failure(console: Console, found: FoundRun) -> list[Text]:
+def _failure(console: Console, found: FoundRun, command: str) -> list[Text]:
     run = found.run
     ago = duration(seconds_between(run.ended_at, now())) if run.ended_at else "-"
     way_on = (
-        f"Repaired by {run.repaired_by}" if run.repaired_by else f"emrp logs {run.run_id}; emrp repair {run.run_id}"
+        f"Repaired by {run.repaired_by}"
+        if run.repaired_by
+        else f"{command} logs {run.run_id}; {command} repair {run.run_id}"
     )
     why = reason(run.cause or run.error or run.state, max(console.width - 4, 40))
     return [
@@ -105,11 +99,12 @@ def _failure(console: Console, found: FoundRun) -> list[Text]:
 
 def _ways_on(target: Target) -> str:
     """Say what somebody can do who has no stack yet, or has not said which."""
-    ways = [] if target.local or not lifecycle.find(DEFAULT_PORT) else ["  emrp --local     a local AWS runs here"]
-    deploy = "emrp --local deploy" if target.local else "emrp deploy"
-    ways += [
-        "  emrp demo        runs everything on this machine, without an account",
-        f"  {deploy:<16} deploys the stack",
-        "  emrp --help      lists all commands",
-    ]
-    return "\n".join(ways)
+    ways = {
+        "emrp demo": "runs everything on this machine, without an account",
+        f"{target.command} deploy": "deploys the stack",
+        "emrp --help": "lists all commands",
+    }
+    if not target.local and lifecycle.find(DEFAULT_PORT):
+        ways = {"emrp --local": "shows the local AWS, which runs on this machine", **ways}
+    width = max(map(len, ways))
+    return "\n".join(f"  {command:<{width}}  {what}" for command, what in ways.items())

@@ -11,7 +11,7 @@ from rich.text import Text
 from emrp import completion
 from emrp.command_line import AsJson, RunId, Target, make_page, print_json
 from emrp.errors import UsageError
-from emrp.find_runs import FoundRun, RunState, find_run, list_runs
+from emrp.find_runs import FoundRun, RunState, find_run, list_runs, list_runs_of
 from emrp.glyphs import glyphs, style_of
 from emrp.phrases import cause_of_run, listing, moment, reason
 from emrp.run_document import job_documents, run_document
@@ -34,7 +34,9 @@ def list_command(
 ) -> None:
     """List runs, the newest first, and why they failed."""
     target: Target = context.obj
-    runs = list_runs(target.stack(), pipeline=pipeline, state=state, limit=limit)
+    stack = target.stack()
+    wanted = [state] if state else []
+    runs = list_runs_of(stack, pipeline, state, limit) if pipeline else list_runs(stack, *wanted, limit=limit)
     if as_json:
         print_json({"runs": [{**run_document(found.run), "recorded": found.recorded} for found in runs]})
     elif runs:

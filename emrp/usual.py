@@ -23,12 +23,22 @@ NOTHING_USUAL = Usual()
 
 
 def usual_durations(record: RunRecord, run: Run) -> Usual:
-    """Return what is usual for the pipeline of a run. Repairs do not count: they leave jobs out."""
-    if not run.pipeline:
-        return NOTHING_USUAL
-    found = record.list_runs(run.pipeline, _RUNS + 1, SUCCEEDED)  # one may be the run itself
-    earlier = [other for other in found if other.run_id != run.run_id and not other.repair_of][:_RUNS]
+    """Return what is usual for the pipeline of a run and its jobs."""
+    earlier = _earlier(record, run)
     return medians(earlier, [job for other in earlier for job in record.list_jobs(other.run_id)])
+
+
+def usual_run_duration(record: RunRecord, run: Run) -> float | None:
+    """Return what is usual for the pipeline of a run, without a look at its jobs."""
+    return medians(_earlier(record, run), []).run
+
+
+def _earlier(record: RunRecord, run: Run) -> list[Run]:
+    """Return the runs that count. Repairs do not: they leave jobs out."""
+    if not run.pipeline:
+        return []
+    found = record.list_runs(run.pipeline, _RUNS + 1, SUCCEEDED)  # one may be the run itself
+    return [other for other in found if other.run_id != run.run_id and not other.repair_of][:_RUNS]
 
 
 def medians(runs: Iterable[Run], jobs: Sequence[Job]) -> Usual:

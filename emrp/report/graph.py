@@ -11,13 +11,14 @@ from itertools import pairwise
 
 from emr_pipelines.run import Job
 
-WIDTH, HEIGHT = 192, 46  # of a job
+WIDTH, HEIGHT = 184, 46  # of a job
 COLUMN_GAP, ROW_GAP, LAYER_GAP = 34, 16, 56
 MOST_COLUMNS = 5
-_MARGIN = 26  # left and right of the jobs, for the edges that pass a layer
+_MARGIN = 40  # left and right of the jobs, for the edges that pass a layer
+_LANES, _FIRST_LANE, _BETWEEN_LANES, _ASIDE = 4, 15, 7, 5  # in a margin
 _SWEEPS = 4
 _RADIUS = 9.0
-_LANE = COLUMN_GAP * 0.3  # from a job to the way down beside it; those that come go left, those that leave right
+_BESIDE = COLUMN_GAP * 0.3  # from a job to the way down beside it; those that come go left, those that leave right
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a job stands: its layer, its row in it, its corner, and the way down beside it."""
+    """Where a job stands: its layer, its corner, and in which row of its layer it is."""
 
     layer: int
     x: float
@@ -162,6 +163,14 @@ def _edges(upstream_of: _Upstream, router: "_Router") -> Iterator[Edge]:
                     yield Edge((above,), (below,), _path(router.between(above, below)), has_arrow=True)
 
 
+@dataclass(frozen=True)
+class _Lane:
+    """A way down along the margin; `aside` is how far it keeps from the others where it turns."""
+
+    x: float
+    aside: float
+
+
 class _Router:
     """Finds ways: down beside a job, along the margin past a layer, and between the columns of one with many rows."""
 
@@ -169,11 +178,15 @@ class _Router:
         self._places = places
         self._tops = tops
         self._width = width
+        self._used: dict[tuple[bool, int], list[tuple[object, int, int]]] = defaultdict(list)
 
     def between(self, above: str, below: str) -> list[_Point]:
         """Return the way from one job to another."""
-        place = self._places[below]
-        return self._leave(above, place.layer, place.middle) + self._enter(below)
+        upper, place = self._places[above], self._places[below]
+        if place.layer == upper.layer + 1:
+            return self._leave(above) + self._enter(below)
+        lane = self._lane(above, place.middle, upper.layer, place.layer)
+        return self._leave(above, lane) + self._enter(below, lane)
 
     def meeting(self, upstream: Sequence[str], downstream: Sequence[str]) -> tuple[float, float, int]:
         """Return a point above the first of some jobs, and the number of that one's layer."""
@@ -183,40 +196,51 @@ class _Router:
 
     def down_to(self, above: str, x: float, y: float, layer: int) -> list[_Point]:
         """Return the way from a job to a point above a layer."""
-        return [*self._leave(above, layer, x), (x, y)]
+        upper = self._places[above].layer
+        if layer == upper + 1:
+            return [*self._leave(above), (x, y)]
+        lane = self._lane(above, x, upper, layer)
+        return [*self._leave(above, lane), (lane.x, y), (x, y)]
 
     def down_from(self, x: float, y: float, below: str) -> list[_Point]:
         """Return the way from a point above a layer to a job of it, or of a later one."""
-        place = self._places[below]
-        past = [] if y > self._tops[place.layer] - LAYER_GAP else self._margin(x, y, place.layer)
-        return [(x, y), *past, *self._enter(below)]
+        layer = self._places[below].layer
+        above = next(number for number, top in enumerate(self._tops) if top > y) - 1
+        if layer == above + 1:
+            return [(x, y), *self._enter(below)]
+        lane = self._lane((x, y), x, above, layer)
+        return [(x, y), (lane.x, y), *self._enter(below, lane)]
 
-    def _leave(self, name: str, layer: int, towards: float) -> list[_Point]:
-        """Return the way from a job to where a layer begins."""
+    def _lane(self, source: object, towards: float, above: int, layer: int) -> _Lane:
+        """Return a way past the layers between two, one that nothing else uses there as long as there are some left."""
+        is_right = towards >= self._width / 2
+        for number in range(_LANES):
+            used = self._used[is_right, number]
+            if all(other == source or layer <= first or last <= above for other, first, last in used):
+                break
+        self._used[is_right, number].append((source, above, layer))
+        x = _MARGIN - _FIRST_LANE - number * _BETWEEN_LANES
+        return _Lane(self._width - x if is_right else x, number * _ASIDE)
+
+    def _leave(self, name: str, lane: _Lane | None = None) -> list[_Point]:
+        """Return the way from a job to below its layer, and on to a lane."""
         place = self._places[name]
-        points: list[_Point] = []
-        bottom = self._tops[place.layer + 1] - LAYER_GAP
+        y = self._tops[place.layer + 1] - LAYER_GAP * 3 / 4 + (lane.aside if lane else 0)
+        along = [(lane.x, y)] if lane else []
         if place.is_last_row:
-            points.append((place.middle, place.y + HEIGHT))
-            x = place.middle
-        else:
-            x = place.x + WIDTH + _LANE
-            points += [(place.x + WIDTH, place.y + HEIGHT / 2), (x, place.y + HEIGHT / 2)]
-        points.append((x, bottom + LAYER_GAP / 4))
-        return points + (self._margin(towards, points[-1][1], layer) if layer > place.layer + 1 else [])
+            return [(place.middle, place.y + HEIGHT), (place.middle, y), *along]
+        x, middle = place.x + WIDTH + _BESIDE, place.y + HEIGHT / 2
+        return [(place.x + WIDTH, middle), (x, middle), (x, y), *along]
 
-    def _margin(self, towards: float, y: float, layer: int) -> list[_Point]:
-        side = _MARGIN / 2 if towards < self._width / 2 else self._width - _MARGIN / 2
-        return [(side, y), (side, self._tops[layer] - LAYER_GAP / 4)]
-
-    def _enter(self, name: str) -> list[_Point]:
-        """Return the way from above the layer of a job into it."""
+    def _enter(self, name: str, lane: _Lane | None = None) -> list[_Point]:
+        """Return the way from above the layer of a job, or from a lane, into it."""
         place = self._places[name]
-        above = self._tops[place.layer] - LAYER_GAP / 4
+        y = self._tops[place.layer] - LAYER_GAP / 4 - (lane.aside if lane else 0)
+        along = [(lane.x, y)] if lane else []
         if place.is_first_row:
-            return [(place.middle, above), (place.middle, place.y)]
-        x = place.x - _LANE
-        return [(x, above), (x, place.y + HEIGHT / 2), (place.x, place.y + HEIGHT / 2)]
+            return [*along, (place.middle, y), (place.middle, place.y)]
+        x, middle = place.x - _BESIDE, place.y + HEIGHT / 2
+        return [*along, (x, y), (x, middle), (place.x, middle)]
 
 
 def _path(points: Sequence[_Point]) -> str:

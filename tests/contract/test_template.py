@@ -169,7 +169,6 @@ class TestAsynchronousEdges:
             assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
             assert alarm["AlarmActions"] == [{"Ref": "NotificationTopic"}]
 
-
     def test_rejected_trigger_is_kept_but_raises_no_alarm_when_people_are_told_of_it_anyway(self) -> None:
         rejected = resources("AWS::SQS::Queue")["RejectedTriggerQueue"]
 

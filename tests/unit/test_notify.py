@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from emr_pipelines.gateways.notification_topic import NotificationTopic
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import NOTIFIED, Job
 
-from tests.unit.conftest import RUN_ID, example_event
+from tests.unit.conftest import ROOT, RUN_ID, example_event
 from tests.unit.fakes import FakeTopic
 
 Invoke = Callable[..., Any]
@@ -329,3 +330,40 @@ def test_refusal_says_which_topics_can_be_published_to_when_a_file_names_others(
     assert topic.refusal("emr-pipelines-notify-sales") is None
     assert topic.refusal("sales") == "must begin with emr-pipelines-notify-: this stack may publish to no other topics"
     assert topic.refusal("emr-pipelines-notify-gone") == "there is no such topic in this account and region (NotFound)"
+
+
+DOCUMENTED = [
+    json.loads(policy.replace("\\", ""))
+    for policy in re.findall(
+        r"""(?:"FilterPolicy": "|--attribute-value ')(\{.*?\})["']""", (ROOT / "docs/notifications.md").read_text()
+    )
+]
+HEARD: dict[str, dict[str, str | list[str]]] = {
+    "failed": {"pipeline": "sales", "job": ["load", "report"], "state": "FAILED", "severity": "ERROR"},
+    "retried": {"pipeline": "import", "job": ["load"], "state": "RETRIED", "severity": "WARNING"},
+    "ended": {"pipeline": "sales-eu", "job": ["load"], "state": "SUCCEEDED", "severity": "INFO"},
+    "cancelled": {"pipeline": "sales-eu", "job": ["load"], "state": "CANCELLED", "severity": "WARNING"},
+    "file": {"pipeline": "-", "job": ["-"], "state": "REJECTED", "severity": "ERROR"},
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "heard"),
+    list(
+        zip(
+            DOCUMENTED,
+            [["failed", "file"], ["failed", "retried"], ["failed", "ended"], ["failed"], ["cancelled"]],
+            strict=True,
+        )
+    ),
+    ids=str,
+)
+def test_documented_filter_lets_through_what_the_page_says_when_it_is_subscribed(
+    queue: Callable[..., Callable[[], list[Any]]], policy: dict[str, Any], heard: list[str]
+) -> None:
+    receive = queue("some", policy, RawMessageDelivery="true")
+    topic = NotificationTopic("arn:aws:sns:us-east-1:123456789012:topic", "emr-pipelines")
+    for name, attributes in HEARD.items():
+        topic.publish(name, "text", json.dumps(name), attributes)
+
+    assert sorted(json.loads(message["Body"]) for message in receive()) == sorted(heard)

@@ -20,6 +20,7 @@ from tests.local.chaos.simulated import attempts, problems
 from tests.local.chaos.world import World, world
 
 _AT_A_TIME = 25
+_AT_EACH_KIND = 10  # enough for every call to be made
 _OFTEN, _SELDOM = 0.3, 0.1  # how much of all calls and events
 _WARM = 100  # after so many runs a server has what it needs
 _MORE_FILES, _MORE_MEMORY = 20, 100.0  # what it may need more in the end; ministack keeps histories and logs in memory
@@ -80,7 +81,7 @@ class Chaos:
         for kind in KINDS:
             # Otherwise nobody has to ask EMR.
             made.faults(seed=self._seed, calls=of_kind(kind), events=[{"effect": "drop", "probability": 0.2}])
-            self._end(made, f"each call, {kind}", [Scenario(lifecycle="transient")] * _AT_A_TIME)
+            self._end(made, f"each call, {kind}", [Scenario(lifecycle="transient")] * _AT_EACH_KIND)
 
     def try_at_random(self, made: World, kind: str, runs: int, share: float) -> Iterator[int]:
         """Try runs, some at a time; yield how many there have been after each time."""
