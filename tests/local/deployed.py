@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from emrp.deployment import Deployment
+from emrp.local import ACCOUNT_ID
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
@@ -158,7 +159,8 @@ class DeployedStack:
 
 def deploy_project(aws: LocalAwsUnderTest) -> DeployedStack:
     """Deploy the stack with the project's own programs and pipelines, as `make run` does."""
-    deployed = deploy(aws, "emr-pipelines")
+    role = f"arn:aws:iam::{ACCOUNT_ID}:role/makes-clusters-of-templates"
+    deployed = deploy(aws, "emr-pipelines", ClusterTemplateRoleArn=role)
     for program in sorted((ROOT / "jobs").glob("*.*")):
         deployed.put(f"jobs/{program.name}", program.read_text())
     for file in sorted((ROOT / "pipelines").glob("*.*")):

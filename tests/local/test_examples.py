@@ -23,6 +23,22 @@ TEXT_KEY = "landing/texts/a text, naïve.txt"
 DAILY_KEY = "landing/sensors/daily/readings.csv"
 FEATURES = ("temperature", "vibration", "pressure")
 RUN_SECONDS = 600.0  # all of them run at once
+TEMPLATE = """
+Parameters: {Nodes: {Type: Number}}
+Resources:
+  Cluster:
+    Type: AWS::EMR::Cluster
+    Properties:
+      Name: templated
+      ReleaseLabel: emr-7.9.0
+      ServiceRole: EMR_DefaultRole
+      JobFlowRole: EMR_EC2_DefaultRole
+      Instances:
+        KeepJobFlowAliveWhenNoSteps: true
+        MasterInstanceGroup: {InstanceCount: 1, InstanceType: m5.xlarge}
+        CoreInstanceGroup: {Name: CORE, InstanceCount: !Ref Nodes, InstanceType: m5.xlarge}
+Outputs: {ClusterId: {Value: !Ref Cluster}}
+"""
 MACHINE_STATES = ((22.0, 0.4, 1.0), (61.0, 4.5, 6.2), (88.0, 9.0, 9.5))
 
 
@@ -172,6 +188,33 @@ def test_cluster_trains_the_same_model_and_is_gone_when_its_run_has_ended(stack:
     eventually(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED")
     (mail,) = eventually(lambda: stack.emails(execution))
     assert mail["subject"] == "ml-training-cluster succeeded"
+
+
+def test_cluster_of_a_template_is_resized_and_goes_with_its_stack_when_its_run_has_ended(stack: DeployedStack) -> None:
+    stack.put("jobs/cluster.yaml", TEMPLATE)
+    cluster = {"template": "s3://{{ stack.bucket }}/jobs/cluster.yaml", "parameters": {"Nodes": 2}}
+    bigger = {"name": "bigger", "resize": {"instanceGroup": "CORE", "InstanceCount": 3}}
+    execution = stack.aws.client("stepfunctions").start_execution(
+        stateMachineArn=stack.stack.pipeline_state_machine_arn,
+        input=json.dumps({"definition": {"name": "templated", "cluster": cluster, "jobs": [bigger]}}),
+    )["executionArn"]
+
+    assert stack.ended(execution) == "SUCCEEDED"
+
+    run, cloudformation = stack.item(execution), stack.aws.client("cloudformation")
+    cluster_id, name = run["application_id"], json.loads(run["cluster"])["StackName"]
+    (core,) = [
+        group
+        for group in stack.aws.client("emr").list_instance_groups(ClusterId=cluster_id)["InstanceGroups"]
+        if group["InstanceGroupType"] == "CORE"
+    ]
+    assert core["RequestedInstanceCount"] == 3
+
+    def is_gone() -> bool:
+        summaries = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE", "DELETE_IN_PROGRESS"])
+        return name not in [stack["StackName"] for stack in summaries["StackSummaries"]]
+
+    eventually(is_gone)
 
 
 def test_hive_reports_what_spark_has_cleaned_when_the_success_of_its_run_starts_it(
