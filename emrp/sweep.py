@@ -8,6 +8,7 @@ import boto3
 import typer
 from botocore.config import Config
 from emr_pipelines.gateways.aws import PATIENT
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.run_record import RunRecord
@@ -52,6 +53,7 @@ def _find(stack: Stack, grace: timedelta) -> list[dict[str, str]]:
         record=RunRecord(stack.run_table),
         emr=EmrServerless(PATIENT),
         clusters=EmrOnEc2(PATIENT),
+        stacks=ClusterStacks(),
         step_functions=StepFunctions(),
         slots=RunSlots(stack.run_table),
     )

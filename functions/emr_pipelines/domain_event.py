@@ -68,7 +68,7 @@ DETAILS: dict[str, type] = {
 _VERSION: Literal["1"] = "1"
 _MAX_PROBLEMS = 100  # an event has room for 256 KB
 _MAX_LEFTOVERS = 100
-_NAMES_OF_LEFTOVER = ("kind", "run_id", "job", "application_id", "job_run_id", "pipeline")
+_NAMES_OF_LEFTOVER = ("kind", "run_id", "job", "application_id", "job_run_id", "pipeline", "stack")
 _MAX_MESSAGE = 2000  # the queue for rejected triggers has the whole of it
 
 

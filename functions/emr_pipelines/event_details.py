@@ -135,6 +135,8 @@ class Leftover(TypedDict):
     application_id: NotRequired[str]
     job_run_id: NotRequired[str]
     pipeline: NotRequired[str]
+    stack: NotRequired[str]
+    """The stack of CloudFormation that has the cluster of a run."""
     problem: NotRequired[str]
     """Why it is still there."""
 

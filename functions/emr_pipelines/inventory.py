@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import ResourceMissingError
+from emr_pipelines.gateways.cluster_stacks import ClusterStacks, ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
@@ -65,12 +66,14 @@ class Inventory:
     ended_job_runs: dict[str, ObservedJobRun | None]
     applications: list[ObservedApplication]
     clusters: list[ObservedCluster]
+    stacks: list[ObservedStack]
     slots: dict[str, Slots]
 
 
 def take_inventory(
     stack_name: str, state_machine_arn: str, *,
-    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, slots: RunSlots,
+    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
+    slots: RunSlots,
 ) -> Inventory:  # fmt: skip
     """Look at everything once."""
     # EMR first: a job run that the record links in between is asked for by its id, and found alive.
@@ -82,6 +85,7 @@ def take_inventory(
     runs = record.get_runs(open_runs)
     jobs = {run_id: record.list_jobs(run_id) for run_id in open_runs}
     of_runs = [cluster for cluster in _clusters(clusters) if _is_of_run(cluster.tags, stack_name)]
+    with_clusters = [stack for stack in stacks.list_of_runs() if _is_of_run(stack.tags, stack_name)]
     in_use = {run.application_id for run in runs.values() if run.on_cluster and run.application_id}
     open_steps = {
         step_id: cluster_id
@@ -107,6 +111,7 @@ def take_inventory(
         *(job_run.run_id for job_run in job_runs),
         *(application.tags[RUN_TAG] for application in applications),
         *(cluster.tags[RUN_TAG] for cluster in of_runs),
+        *(stack.tags[RUN_TAG] for stack in with_clusters),
         *(run_id for of_pipeline in of_pipelines.values() for run_id in of_pipeline.holders),
         *_died_lately(state_machine_arn, step_functions),
     }
@@ -128,6 +133,7 @@ def take_inventory(
         },
         applications=applications,
         clusters=of_runs,
+        stacks=with_clusters,
         slots=of_pipelines,
     )
 

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     JOB_RUN_LEFT = "JOB_RUN_LEFT"
     APPLICATION_LEFT = "APPLICATION_LEFT"
     CLUSTER_LEFT = "CLUSTER_LEFT"
+    STACK_LEFT = "STACK_LEFT"
     SLOT_LEFT = "SLOT_LEFT"
 
 
@@ -38,6 +39,7 @@ class Leftover:
     application_id: str | None = None
     job_run_id: str | None = None
     pipeline: str | None = None
+    stack: str | None = None
 
     def __str__(self) -> str:
         what = {
@@ -47,6 +49,7 @@ class Leftover:
             Kind.JOB_RUN_LEFT: f"job run {self.job_run_id} of run {self.run_id}",
             Kind.APPLICATION_LEFT: f"application {self.application_id} of run {self.run_id}",
             Kind.CLUSTER_LEFT: f"cluster {self.application_id} of run {self.run_id}",
+            Kind.STACK_LEFT: f"stack {self.stack} of run {self.run_id}",
             Kind.SLOT_LEFT: f"slot of pipeline {self.pipeline}",
         }[self.kind]
         return f"{what}: {self.why}"
@@ -97,6 +100,7 @@ class _Search:
         yield from self._job_runs()
         yield from self._applications()
         yield from self._clusters()
+        yield from self._stacks()
         yield from self._slots()
 
     def _dead_runs(self) -> Iterator[Leftover]:
@@ -176,6 +180,13 @@ class _Search:
                     application_id=cluster.cluster_id,
                     why=f"it is {cluster.state}, but {self._end_of(run_id)}",
                 )
+
+    def _stacks(self) -> Iterator[Leftover]:
+        for stack in self.inventory.stacks:
+            run_id = stack.tags[RUN_TAG]
+            if self._is_over(run_id, stack.created_at):
+                why = f"it is {stack.status}, but {self._end_of(run_id)}"
+                yield Leftover(kind=Kind.STACK_LEFT, run_id=run_id, stack=stack.name, why=why)
 
     def _slots(self) -> Iterator[Leftover]:
         for pipeline, slots in self.inventory.slots.items():

@@ -50,8 +50,9 @@ def _stop_runs(state_machine_arn: str, step_functions: StepFunctions) -> None:
 
 def _release_clusters(stack_name: str, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
     """Terminate the clusters of runs, and delete the stacks of those that have one; they go by themselves then."""
-    for name in stacks.list_of_runs(stack_name):
-        stacks.delete(name)
+    for stack in stacks.list_of_runs():
+        if stack.tags.get(STACK_TAG) == stack_name:
+            stacks.delete(stack.name)
     for cluster_id in clusters.list_clusters():
         if clusters.get_cluster(cluster_id).tags.get(STACK_TAG) == stack_name:
             clusters.terminate_cluster(cluster_id)

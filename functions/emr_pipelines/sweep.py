@@ -62,6 +62,7 @@ def sweep(
         record=record,
         emr=emr,
         clusters=clusters,
+        stacks=stacks,
         step_functions=step_functions,
         slots=slots,
     )
@@ -115,6 +116,8 @@ def _remove(
             release_application(leftover.application_id or "", emr=emr)
         case Kind.CLUSTER_LEFT:
             _release_cluster(leftover, record=record, clusters=clusters, stacks=stacks)
+        case Kind.STACK_LEFT:
+            stacks.delete(leftover.stack or "")
         case Kind.SLOT_LEFT:
             grant_slots(leftover.pipeline or "", record=record, slots=slots, step_functions=step_functions)
 

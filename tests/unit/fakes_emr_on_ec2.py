@@ -122,7 +122,9 @@ class FakeStacks(ClusterStacks):
             raise self.failure
         self.created.append(request)
         name = request["StackName"]
-        self.stacks.setdefault(name, ObservedStack(name, "CREATE_IN_PROGRESS", ""))
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        created_at = "2026-11-21T12:00:00.000000Z"
+        self.stacks.setdefault(name, ObservedStack(name, "CREATE_IN_PROGRESS", "", {}, tags, created_at))
 
     def get(self, name: str) -> ObservedStack | None:
         return self.stacks.get(name)
@@ -130,8 +132,8 @@ class FakeStacks(ClusterStacks):
     def first_failure(self, name: str) -> str | None:
         return self.reason
 
-    def list_of_runs(self, stack_name: str) -> list[str]:
-        return list(self.stacks)
+    def list_of_runs(self) -> list[ObservedStack]:
+        return [stack for name, stack in self.stacks.items() if name not in self.deleted]
 
     def delete(self, name: str) -> None:
         self.deleted.append(name)

@@ -15,6 +15,7 @@ from emrp import sweep
 from emrp.errors import EXIT_ENVIRONMENT
 from emrp.stack import Stack
 from tests.unit.fakes import FakeEmrServerless
+from tests.unit.fakes_emr_on_ec2 import FakeStacks
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -72,6 +73,7 @@ def test_dry_run_finds_and_changes_nothing_when_a_run_is_lost(
 ) -> None:
     emr = FakeEmrServerless()
     monkeypatch.setattr(sweep, "EmrServerless", lambda _: emr)
+    monkeypatch.setattr(sweep, "ClusterStacks", FakeStacks)  # moto's CloudFormation is not installed
     record.create_run(Run(run_id="lost", execution_arn="arn", started_at="2020-01-01T00:00:00.000000Z"))
 
     code, printed, _ = emrp("sweep", "--dry-run", "--json")

@@ -326,6 +326,16 @@ class TestSweep:
 
         assert {cluster.state for cluster in clusters.clusters.values()} == {"TERMINATING"}
 
+    def test_stack_is_deleted_when_its_run_has_ended_and_it_never_had_a_cluster(
+        self, invoke: Invoke, record: RunRecord, stacks: FakeStacks
+    ) -> None:
+        stacks.create(from_template(record).cluster)
+        record.settle_run(record.end_run(RUN_ID, "FAILED", None, None))
+
+        assert "STACK_LEFT" in {found["kind"] for found in invoke("sweep", {"graceSeconds": 0})["leftovers"]}
+        assert stacks.deleted == [STACK_NAME]
+        assert "STACK_LEFT" not in {found["kind"] for found in invoke("sweep", {"graceSeconds": 0})["leftovers"]}
+
     def test_cluster_stays_when_its_run_is_alive_or_it_is_not_ours(
         self,
         invoke: Invoke,

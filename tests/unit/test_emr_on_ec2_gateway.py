@@ -263,14 +263,17 @@ class TestStacks:
         assert (stack.status, stack.outputs) == ("CREATE_COMPLETE", {"ClusterId": "j-1"})
         assert stacks.get("x-run-1") is None
 
-    def test_stacks_of_runs_are_listed_when_they_are_ours_and_there(self, stacks: ClusterStacks, made: Stubber) -> None:
-        statuses = {"x-run-1": "CREATE_FAILED", "x-run-2": "DELETE_COMPLETE", "y-run-1": "CREATE_COMPLETE"}
-        summaries = [
-            {"StackName": name, "CreationTime": NOON, "StackStatus": status} for name, status in statuses.items()
+    def test_stacks_of_runs_are_listed_when_they_are_there(self, stacks: ClusterStacks, made: Stubber) -> None:
+        tags = [{"Key": "emr-pipelines:run", "Value": "r"}]
+        described = [
+            {"StackName": "a", "CreationTime": NOON, "StackStatus": "CREATE_FAILED", "Tags": tags},
+            {"StackName": "b", "CreationTime": NOON, "StackStatus": "DELETE_IN_PROGRESS", "Tags": tags},
+            {"StackName": "c", "CreationTime": NOON, "StackStatus": "CREATE_COMPLETE"},
         ]
-        made.add_response("list_stacks", {"StackSummaries": summaries})
+        made.add_response("describe_stacks", {"Stacks": described})
 
-        assert stacks.list_of_runs("x") == ["x-run-1"]
+        (stack,) = stacks.list_of_runs()
+        assert (stack.name, stack.tags, stack.created_at) == ("a", {"emr-pipelines:run": "r"}, SINCE)
 
     @pytest.mark.parametrize(
         "document",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.cluster_stacks import ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import ObservedCluster
 from emr_pipelines.gateways.emr_serverless import ObservedApplication
 from emr_pipelines.gateways.job_service import ObservedJobRun
@@ -61,6 +62,7 @@ def inventories(draw: st.DrawFn, fate: str) -> Inventory:
         job_runs=[OpenJobRun("jr", "a", "r", job if recorded else None, draw(times))] if on_emr else [],
         ended_job_runs=ended_on_emr,
         applications=draw(st.lists(st.builds(lambda at: ObservedApplication("a", "STARTED", "", of_run, at), times))),
+        stacks=draw(st.lists(st.builds(lambda at: ObservedStack("s", "CREATE_FAILED", "", {}, of_run, at), times))),
         clusters=draw(st.lists(st.builds(lambda at: ObservedCluster("j", "WAITING", "", of_run, at), times))),
         slots={"p": Slots(1, frozenset(draw(st.sets(st.just("r")))), ())} if fate != "unknown" else {},
     )
@@ -116,6 +118,7 @@ def test_only_what_is_older_than_an_hour_is_an_orphan_when_nobody_knows_its_run(
     applications = [application for application in inventory.applications if application.created_at < an_hour_ago]
     clusters = [cluster for cluster in inventory.clusters if cluster.created_at < an_hour_ago]
     kinds = [Kind.JOB_RUN_LEFT] * len(orphans) + [Kind.APPLICATION_LEFT] * len(applications)
-    kinds += [Kind.CLUSTER_LEFT] * len(clusters)
+    stacks = [stack for stack in inventory.stacks if stack.created_at < an_hour_ago]
+    kinds += [Kind.CLUSTER_LEFT] * len(clusters) + [Kind.STACK_LEFT] * len(stacks)
 
     assert [leftover.kind for leftover in find_leftovers(inventory, NOW, GRACE)] == kinds

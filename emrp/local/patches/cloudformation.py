@@ -11,7 +11,7 @@ from uuid import uuid4
 from ministack import app
 
 from emrp.local.events import publish_aws_event
-from emrp.local.patches.anchors import require_names, when_first_asked
+from emrp.local.patches.anchors import replace, require_names, when_first_asked
 
 _QUERY, _ALARM = "AWS::Logs::QueryDefinition", "AWS::CloudWatch::Alarm"
 _STACK = "AWS::CloudFormation::Stack"
@@ -23,14 +23,13 @@ Provisioned = tuple[str, dict[str, str]]
 def install() -> None:
     """Make stacks take both, and tell of themselves."""
     require_names("services/cloudformation/provisioners.py", "_RESOURCE_HANDLERS")
-    require_names("services/cloudformation/stacks.py", "_add_event")
     when_first_asked(app.SERVICE_HANDLERS, "cloudformation", _install)
 
 
 def _install() -> None:
     from ministack.services.cloudformation import provisioners, stacks  # noqa: PLC0415 -- takes a second
 
-    stacks._add_event = _publishing(stacks._add_event)
+    replace(stacks, "_add_event", "0adea13d13a6", _publishing)
 
     handlers = provisioners._RESOURCE_HANDLERS
     handlers[_QUERY] = {"create": _create_query, "update": _keep, "delete": _forget}

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.gateways.aws import client, translated_errors
 from emr_pipelines.gateways.s3_texts import S3Texts
+from emr_pipelines.stack import RUN_TAG
 
 _NO_ROLE = "the stack has no ClusterTemplateRoleArn, the role in which CloudFormation makes clusters of templates"
 
@@ -20,6 +22,8 @@ class ObservedStack:
     status: str
     details: str
     outputs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
 
 class ClusterStacks:
@@ -65,8 +69,7 @@ class ClusterStacks:
             if "does not exist" in str(error):
                 return None
             raise
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-        return ObservedStack(name, stack["StackStatus"], stack.get("StackStatusReason", ""), outputs)
+        return _observed(stack)
 
     def first_failure(self, name: str) -> str | None:
         """Say which resource of a stack failed first, and why: the reason of all that followed."""
@@ -75,16 +78,12 @@ class ClusterStacks:
             failures = list(_failures(pages))  # the newest first
         return failures[-1] if failures else None
 
-    def list_of_runs(self, stack_name: str) -> list[str]:
-        """Return the names of the stacks that the runs of a stack of EMR Pipelines have, and that are still there."""
+    def list_of_runs(self) -> list[ObservedStack]:
+        """Return the stacks of the account that runs of whatever stack have, and that are not being deleted."""
         with translated_errors():
-            pages = self._cloudformation.get_paginator("list_stacks").paginate()
-            return [
-                stack["StackName"]
-                for page in pages
-                for stack in page["StackSummaries"]
-                if stack["StackName"].startswith(f"{stack_name}-run-") and stack["StackStatus"] != "DELETE_COMPLETE"
-            ]
+            pages = self._cloudformation.get_paginator("describe_stacks").paginate()
+            stacks = [_observed(stack) for page in pages for stack in page["Stacks"]]
+        return [stack for stack in stacks if RUN_TAG in stack.tags and stack.status != "DELETE_IN_PROGRESS"]
 
     def delete(self, name: str) -> None:
         """Ask for the deletion of a stack; one that does not exist is left alone."""
@@ -102,6 +101,17 @@ class ClusterStacks:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             form = '[{"ParameterKey": "...", "ParameterValue": "..."}]'
             raise RequestRefusedError("CreateStack", "Parameters", f"{uri} is not JSON like {form}: {error}") from error
+
+
+def _observed(stack: Mapping[str, Any]) -> ObservedStack:
+    return ObservedStack(
+        stack["StackName"],
+        stack["StackStatus"],
+        stack.get("StackStatusReason", ""),
+        {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
+        {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])},
+        iso_time(stack["CreationTime"]),
+    )
 
 
 def _failures(pages: Any) -> Iterator[str]:  # noqa: ANN401 - boto3 makes its paginators at run time
