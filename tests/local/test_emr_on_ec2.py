@@ -125,7 +125,7 @@ def test_call_is_refused_when_the_callers_role_does_not_allow_it(
     enforcing_aws: LocalAwsUnderTest, unique: Callable[[str], str], eventually: Callable[..., Any]
 ) -> None:
     name = unique("clusters")
-    credentials = role_with(
+    keys = role_with(
         enforcing_aws,
         name,
         {
@@ -141,7 +141,7 @@ def test_call_is_refused_when_the_callers_role_does_not_allow_it(
         },
         {"Action": "iam:PassRole", "Resource": f"arn:aws:iam::{ACCOUNT_ID}:role/EMR_DefaultRole"},
     )
-    session: Any = boto3.Session(region_name=REGION, **credentials)
+    session: Any = boto3.Session(*keys, region_name=REGION)
     emr = session.client("emr", endpoint_url=enforcing_aws.endpoint_url)
     alive = {"KeepJobFlowAliveWhenNoSteps": True}
     request = {"Name": name, "Instances": alive, "Tags": [{"Key": "team", "Value": name}]}
@@ -162,8 +162,8 @@ def test_call_is_refused_when_the_callers_role_does_not_allow_it(
     enforcing_aws.client("emr").terminate_job_flows(JobFlowIds=[other])
 
 
-def role_with(aws: LocalAwsUnderTest, name: str, *statements: dict[str, Any]) -> dict[str, str]:
-    """Credentials of a new role that may do what statements allow."""
+def role_with(aws: LocalAwsUnderTest, name: str, *statements: dict[str, Any]) -> tuple[str, str, str]:
+    """The keys of a new role that may do what statements allow."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
     trust = {
         "Version": "2012-10-17",
@@ -172,11 +172,7 @@ def role_with(aws: LocalAwsUnderTest, name: str, *statements: dict[str, Any]) ->
     arn = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     aws.client("iam").put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(policy))
     given = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    return {
-        "aws_access_key_id": given["AccessKeyId"],
-        "aws_secret_access_key": given["SecretAccessKey"],
-        "aws_session_token": given["SessionToken"],
-    }
+    return given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
 
 
 def denied(call: Callable[..., Any], **parameters: Any) -> str:

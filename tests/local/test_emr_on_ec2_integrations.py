@@ -141,6 +141,29 @@ def test_failures_reach_the_machine_when_a_step_fails_or_a_name_is_unknown(local
     emr.terminate_job_flows(JobFlowIds=[cluster_id])
 
 
+@pytest.mark.spark
+def test_step_is_cancelled_and_its_cluster_stays_when_the_execution_is_stopped(
+    local_aws: LocalAwsUnderTest, bucket: str, unique: Callable[[str], str], eventually: Callable[..., Any]
+) -> None:
+    emr, name = local_aws.client("emr"), unique("stopped")
+    local_aws.client("s3").put_object(Bucket=bucket, Key="sleep.py", Body="import time\ntime.sleep(600)\n")
+    cluster = {"Name": name, "Instances": {"KeepJobFlowAliveWhenNoSteps": True}}
+    sleep = {"ClusterId.$": "$.ClusterId", "Step": step("spark-submit", f"s3://{bucket}/sleep.py")}
+    execution = local_aws.start_execution(
+        machine(Create=task("createCluster.sync", cluster, ResultPath="$"), Sleep=task("addStep.sync", sleep))
+    )
+
+    def steps(state: str) -> list[str]:
+        found = [cluster["Id"] for cluster in emr.list_clusters()["Clusters"] if cluster["Name"] == name]
+        return [found[0] for _ in emr.list_steps(ClusterId=found[0], StepStates=[state])["Steps"]] if found else []
+
+    (cluster_id,) = eventually(lambda: steps("RUNNING"))
+    local_aws.client("stepfunctions").stop_execution(executionArn=execution)
+    assert eventually(lambda: steps("CANCELLED")) == [cluster_id]
+    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "WAITING"
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+
+
 @pytest.mark.parametrize(
     ("api", "parameters", "error", "cause"),
     [

@@ -3,7 +3,7 @@
 A cluster is created when it takes steps, a step when it has completed; what fails before fails the stack.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -101,17 +101,28 @@ def _update_instances(client: InProcessClient, cluster_id: str, before: Properti
         protected = after.get("TerminationProtected", False)
         client.call("SetTerminationProtection", {"JobFlowIds": [cluster_id], "TerminationProtected": protected})
     groups = client.call("ListInstanceGroups", {"ClusterId": cluster_id})["InstanceGroups"]
-    for group, wanted in zip(groups, after.get("InstanceGroups", []), strict=False):
+    for group, wanted in _pairs(groups, "InstanceGroupType", after.get("InstanceGroups", []), "InstanceRole"):
         if group["RequestedInstanceCount"] != wanted["InstanceCount"]:
             change = {"InstanceGroupId": group["Id"], "InstanceCount": wanted["InstanceCount"]}
             client.call("ModifyInstanceGroups", {"ClusterId": cluster_id, "InstanceGroups": [change]})
     fleets = client.call("ListInstanceFleets", {"ClusterId": cluster_id})["InstanceFleets"]
-    for fleet, wanted in zip(fleets, after.get("InstanceFleets", []), strict=False):
+    for fleet, wanted in _pairs(fleets, "InstanceFleetType", after.get("InstanceFleets", []), "InstanceFleetType"):
         capacities = ("TargetOnDemandCapacity", "TargetSpotCapacity")
         change = {name: wanted[name] for name in capacities if name in wanted and wanted[name] != fleet.get(name)}
         if change:
             request = {"ClusterId": cluster_id, "InstanceFleet": {"InstanceFleetId": fleet["Id"], **change}}
             client.call("ModifyInstanceFleet", request)
+
+
+def _pairs(
+    parts: list[Properties], role: str, wanted: list[Properties], wanted_role: str
+) -> Iterator[tuple[Properties, Properties]]:
+    """Yield each instance group or fleet with what a template has under its role and name."""
+    known = {(part[role], part["Name"]): part for part in parts}
+    for part in wanted:
+        key = part[wanted_role], part.get("Name", part[wanted_role])
+        if key in known:
+            yield known[key], part
 
 
 def _delete_cluster(client: InProcessClient, cluster_id: str, _properties: Properties) -> None:

@@ -29,14 +29,15 @@ class ClusterOperations:
         _check_instances(parameters["Instances"])
         _check_level(parameters.get("StepConcurrencyLevel", 1))
         _check_idle_timeout(parameters.get("AutoTerminationPolicy", {}))
-        made = emr._run_job_flow({**parameters, "Steps": []})
-        created: Parameters = protocol.content(made)
-        cluster: Record = emr._clusters[created["JobFlowId"]]
-        described = protocol.members("Cluster")
-        cluster |= {name: value for name, value in parameters.items() if name in described and name not in cluster}
-        cluster |= {name: parameters[name] for name in _POLICIES if name in parameters}
-        cluster["Status"] = new_status(ClusterState.STARTING)
-        cluster["Tags"] = list(cluster["Tags"])
+        created: Parameters = protocol.content(emr._run_job_flow({**parameters, "Steps": []}))
+        made: Record = emr._clusters[created["JobFlowId"]]
+        described = protocol.members("Cluster") - made.keys() | {*_POLICIES}
+        cluster = emr._clusters[made["Id"]] = {
+            **made,
+            **{name: value for name, value in parameters.items() if name in described},
+            "Status": new_status(ClusterState.STARTING),
+            "Tags": list(made["Tags"]),
+        }
         for part in [*cluster["InstanceGroups"], *cluster["InstanceFleets"]]:
             part["Status"] = new_status("PROVISIONING")
         self._steps.make(cluster, parameters.get("Steps", []), parameters.get("StepExecutionRoleArn"))
