@@ -85,11 +85,12 @@ def given(stack: DeployedStack, tmp_path_factory: pytest.TempPathFactory) -> Inp
     write_sensor_readings(daily, rows=1600, seed=2022)
     stack.put("landing/sensors/training/readings.csv", training.read_text())
     stack.put("landing/sensors/scoring/readings.csv", scoring.read_text())
+    article = {"ModelName": "PipelineTest_01", "ClusterSize": "4", "ProcessingMode": ["TRAINING"]}
     model_run, cluster_run = (
         stack.aws.client("stepfunctions").start_execution(
-            stateMachineArn=stack.stack.pipeline_state_machine_arn, input=json.dumps({"pipeline": pipeline})
+            stateMachineArn=stack.stack.pipeline_state_machine_arn, input=json.dumps(run_input)
         )["executionArn"]
-        for pipeline in ("ml-training", "ml-training-cluster")
+        for run_input in ({"pipeline": "ml-training"}, {"pipeline": "ml-training-cluster", "parameters": article})
     )
     stack.put(TEXT_KEY, text.read_text(encoding="utf-8"))
     stack.put(DAILY_KEY, daily.read_text())
@@ -174,16 +175,16 @@ def test_cluster_trains_the_same_model_and_is_gone_when_its_run_has_ended(stack:
 
     assert stack.ended(execution, RUN_SECONDS) == "SUCCEEDED"
 
-    assert set(states(stack, execution, "preprocess.1", "model.1", "preprocess.2", "model.2").values()) == {"SUCCESS"}
+    assert set(states(stack, execution, "preprocess.1", "model.1").values()) == {"SUCCESS"}
     wssse, _ = k_means(usable(given.training))
-    assert output(stack, execution, "model.1")["wssse"] == pytest.approx(wssse)
-    scoring, run = output(stack, execution, "model.2"), stack.item(execution)
-    assert scoring["readings"] == len(usable(given.scoring))
-    assert json.loads(objects(stack, f"{run['output']}/model/SCORING/report/")) == scoring
+    training, run = output(stack, execution, "model.1"), stack.item(execution)
+    assert training["wssse"] == pytest.approx(wssse)
+    assert json.loads(objects(stack, f"{run['output']}/model/TRAINING/report/")) == training
     emr, cluster_id = stack.aws.client("emr"), run["application_id"]
     steps = emr.list_steps(ClusterId=cluster_id)["Steps"]
     assert [(step["Name"].split()[0], step["Status"]["State"]) for step in reversed(steps)] == [
-        (job, "COMPLETED") for job in ("preprocess.1", "model.1", "preprocess.2", "model.2")
+        ("preprocess.1", "COMPLETED"),
+        ("model.1", "COMPLETED"),
     ]
     eventually(lambda: emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED")
     (mail,) = eventually(lambda: stack.emails(execution))
