@@ -185,6 +185,7 @@ def denied(call: Callable[..., Any], **parameters: Any) -> str:
     return message
 
 
+@pytest.mark.spark
 def test_cluster_goes_on_when_its_server_was_killed(tmp_path: Path, eventually: Callable[..., Any]) -> None:
     with lifecycle.start(port=0, data_dir=tmp_path) as server:
         emr = LocalAwsUnderTest(server).client("emr")

@@ -28,7 +28,7 @@ from emrp.local.emr_on_ec2.step_command import (
 )
 from emrp.local.emr_serverless.drivers import Driver, StartDriver, start_surely
 from emrp.local.emr_serverless.gate import Gate
-from emrp.local.spark import DriverRequest, InvalidJobDriver, failure_details
+from emrp.local.spark import DriverRequest, InvalidJobDriver, failure_reason
 
 _GRACE_SECONDS = 5.0
 _UNKNOWN = "Unknown Error."
@@ -145,7 +145,8 @@ class StepExecution:
             exit_code = await driver.wait()
             self._logs.note(f"Step {'failed' if exit_code else 'succeeded'} with exitCode {exit_code}")
             if exit_code:
-                return self._failed(failure_details(exit_code, driver.stderr, driver.stdout))
+                reason = failure_reason(driver.stderr, driver.stdout)
+                return self._failed(reason or f"The step ended with exit code {exit_code}.")
             return Outcome(StepState.COMPLETED)
 
     @asynccontextmanager

@@ -5,8 +5,16 @@ writes `s3://` unchanged. Whoever calls it decides when it runs, where its logs 
 """
 
 from emrp.local.spark.driver import Driver, DriverRequest, start_driver
-from emrp.local.spark.failure import failure_details
+from emrp.local.spark.failure import failure_details, failure_reason
 from emrp.local.spark.job_driver import InvalidJobDriver
 from emrp.local.spark.warm import WarmDrivers
 
-__all__ = ["Driver", "DriverRequest", "InvalidJobDriver", "WarmDrivers", "failure_details", "start_driver"]
+__all__ = [
+    "Driver",
+    "DriverRequest",
+    "InvalidJobDriver",
+    "WarmDrivers",
+    "failure_details",
+    "failure_reason",
+    "start_driver",
+]

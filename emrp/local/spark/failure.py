@@ -19,10 +19,15 @@ def failure_details(exit_code: int, stdout: Path, stderr: Path) -> str:
     Spark writes what a Python script writes to its standard error to the driver's standard output.
     """
     details = f"Job failed, please check complete logs in configured logging destination. ExitCode: {exit_code}."
-    out, err = _last_lines(stdout), _last_lines(stderr)
-    if reason := _last_failure(out) or _last_failure(err) or _last_message(err, out):
+    if reason := failure_reason(stdout, stderr):
         details += f" Last few exceptions: {reason}"
     return details if len(details) <= _MAXIMUM_LENGTH else details[: _MAXIMUM_LENGTH - 3] + "..."
+
+
+def failure_reason(stdout: Path, stderr: Path) -> str:
+    """Return the exceptions of a driver's last failure, or else its last message; nothing if it said nothing."""
+    out, err = _last_lines(stdout), _last_lines(stderr)
+    return _last_failure(out) or _last_failure(err) or _last_message(err, out)
 
 
 def _last_failure(lines: list[str]) -> str:

@@ -53,7 +53,7 @@ async def test_failed_step_says_why_when_its_program_ends_with_an_error(emr: Har
     failed = await emr.step_reaches(cluster_id, "one", "FAILED")
     folder = f"logs/emr/{cluster_id}/steps/{failed['Id']}"
     details = failed["Status"]["FailureDetails"]
-    assert "ValueError: no" in details["Message"]
+    assert details["Message"] == "ValueError: no"
     assert details["LogFile"] == f"s3://{folder}/stderr.gz"
     assert {key.removeprefix(f"{folder}/") for key in emr.objects} == {
         "controller.gz",
