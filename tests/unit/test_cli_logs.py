@@ -21,6 +21,7 @@ from tests.unit.test_cli_runs import at, job, recorded, save, start_execution
 
 FOLDER = "logs/applications/app1/jobs/run1"
 DRIVER = f"{FOLDER}/SPARK_DRIVER"
+STEP: dict[str, Any] = {"request": {"Steps": [{}]}, "application_id": "j-1", "job_run_id": "s-1"}
 
 
 @pytest.fixture
@@ -58,6 +59,26 @@ def test_output_is_printed_stream_by_stream_when_the_job_has_ended(
     assert emrp("logs", "salaries-1") == (0, "warning\nresult\n", "==> process stderr <==\n==> process stdout <==\n")
     assert emrp("logs", "salaries-1", "process", "--stdout")[1] == "result\n"
     assert emrp("logs", "salaries-1", "process", "--stderr")[1] == "warning\n"
+
+
+def test_output_of_a_step_is_printed_when_the_job_has_run_on_a_cluster(
+    emrp: Command, deployed: Stack, record: RunRecord, bucket: Any
+) -> None:
+    ended(record, submitted(state="FAILED", **STEP))
+    assert "nothing is in s3://bucket/logs/j-1/steps/s-1/" in emrp("logs", "salaries-1")[2]
+    put(bucket, "logs/j-1/steps/s-1/stderr.gz", "Traceback\n")
+    put(bucket, "logs/j-1/steps/s-1/controller.gz", "of EMR\n")
+    put(bucket, "logs/j-1/node/i-1/stderr.gz", "of a node\n")
+
+    assert emrp("logs", "salaries-1") == (0, "Traceback\n", "==> process stderr <==\n")
+
+
+def test_reason_is_given_when_a_cluster_keeps_no_logs(
+    emrp: Command, deployed: Stack, record: RunRecord, bucket: Any
+) -> None:
+    ended(record, submitted(state="FAILED", log_uri=None, **STEP))
+
+    assert "its cluster has no LogUri" in emrp("logs", "salaries-1")[2]
 
 
 def test_only_failed_jobs_are_printed_when_no_job_is_named(
