@@ -100,7 +100,7 @@ def test_demo_shows_result_and_email_when_all_is_well(emrp: Emrp) -> None:
     code, output, complaints = emrp.run("demo", "--port", "0")
 
     assert (code, complaints) == (0, "")
-    states = "Plan Run", "Launch Application", "Add Job Run > RUNNING", "Clean Up", "Run Succeeded"
+    states = "Plan Run", "Launch Application", "Run Jobs > process", "Run Jobs", "Clean Up", "Run Succeeded"
     positions = [output.index(f"{state}  ") for state in states]
     assert positions == sorted(positions)
     assert re.search(r"Data Engineer +│ +\d+ +│ +\d+ +│ +\d+ │", output)
@@ -115,7 +115,7 @@ def test_demo_shows_result_and_email_when_all_is_well(emrp: Emrp) -> None:
     [
         (r"✓ Start AWS", signal.SIGINT),
         (r"✓ Build the functions", signal.SIGTERM),
-        (r"> PENDING|> SUBMITTED|> SCHEDULED", signal.SIGINT),
+        (r"> process  (SUBMITTED|PENDING|SCHEDULED|RUNNING)", signal.SIGINT),
     ],
 )
 def test_nothing_is_left_when_the_demo_is_interrupted(moment: str, sent: signal.Signals, emrp: Emrp) -> None:

@@ -55,6 +55,22 @@ def test_subscription_is_pending_when_its_link_was_not_opened(
     ]
 
 
+def test_filter_of_a_pending_subscription_can_be_set_when_its_arn_was_asked_for(
+    local_aws: LocalAwsUnderTest, topic: str, address: str
+) -> None:
+    sns = local_aws.client("sns")
+    arn = sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address, ReturnSubscriptionArn=True)[
+        "SubscriptionArn"
+    ]
+    sns.set_subscription_attributes(
+        SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue='{"pipeline": ["sales"]}'
+    )
+    attributes = sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+
+    assert (attributes["PendingConfirmation"], attributes["FilterPolicy"]) == ("true", '{"pipeline": ["sales"]}')
+    assert _listed(local_aws, topic) == ["PendingConfirmation"]
+
+
 def test_confirmation_is_sent_again_when_an_unconfirmed_address_subscribes_again(
     local_aws: LocalAwsUnderTest, topic: str, address: str
 ) -> None:

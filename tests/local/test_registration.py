@@ -1,6 +1,7 @@
 """Pipelines come and go with their files, through S3, EventBridge and Lambda, with IAM enforced."""
 
 import json
+import re
 from uuid import uuid4
 
 import pytest
@@ -103,6 +104,24 @@ def test_bad_file_leaves_the_earlier_version_live_and_is_told_once(stack: Deploy
     stack.register(f"{name}.yaml", pipeline(name))
     eventually(lambda: report(stack, key) is None)
     assert len([email for email in stack.aws.inbox() if version in email["body"]]) == 1
+
+
+def test_address_is_subscribed_to_its_pipeline_when_and_as_long_as_the_file_names_it(stack: DeployedStack) -> None:
+    name = new_name()
+    address = f"{name}@example.org"
+    stack.register(f"{name}.yaml", f"{pipeline(name)}notifications: {{email: [{address}]}}\n")
+
+    (email,) = eventually(lambda: [email for email in stack.aws.inbox() if email["to"] == address])
+    link = re.search(r"Token=(\w+)", email["body"])
+    assert link
+    sns, topic = stack.aws.client("sns"), stack.stack.notification_topic_arn
+    arn = sns.confirm_subscription(TopicArn=topic, Token=link[1])["SubscriptionArn"]
+    attributes = sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+    assert json.loads(attributes["FilterPolicy"]) == {"pipeline": [name], "stack": [stack.stack.name]}
+
+    stack.register(f"{name}.yaml", pipeline(name))
+    listed = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    assert address not in [item["Endpoint"] for page in listed for item in page["Subscriptions"]]
 
 
 def test_pattern_is_reported_when_eventbridge_refuses_it(stack: DeployedStack) -> None:

@@ -9,6 +9,7 @@ from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import FAILED, SUCCEEDED
 
+from emrp.command_line import Target
 from emrp.errors import EXIT_ENVIRONMENT, CommandError
 from emrp.local import lifecycle
 from emrp.stack import Stack
@@ -153,3 +154,11 @@ def test_shell_is_not_disturbed_when_there_is_no_stack(complete: Complete, monke
 
     assert complete("show", "s") == []
     assert complete("--local", "show", "s") == []
+
+
+@pytest.mark.parametrize(
+    ("local", "port", "command"),
+    [(False, 4566, "emrp"), (True, 4566, "emrp --local"), (True, 4711, "emrp --local --port 4711")],
+)
+def test_suggested_commands_can_be_typed_as_they_stand(local: bool, port: int, command: str) -> None:
+    assert Target("emr-pipelines", local=local, port=port).command == command

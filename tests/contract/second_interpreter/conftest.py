@@ -9,17 +9,12 @@ from tests.contract.second_interpreter.interpreter import Interpreter, Returns, 
 from tests.contract.second_interpreter.moto_gaps import fill_gaps
 
 
-@pytest.fixture(scope="session")
-def _complete_moto() -> None:
-    """Complete it for good: a nested execution may outlive the test whose run has timed out."""
-    fill_gaps(pytest.MonkeyPatch())
-
-
 @pytest.fixture
-def interpreter(_complete_moto: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
+def interpreter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interpreter]:
     """The state machines, and functions with which a run of the job `process` succeeds."""
+    fill_gaps(monkeypatch)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
-        yield Interpreter(
+        interpreter = Interpreter(
             {
                 "plan_run": [plan_of("process")],
                 "launch_application": [Succeeds({"applicationId": "app1"})],
@@ -31,3 +26,5 @@ def interpreter(_complete_moto: None, monkeypatch: pytest.MonkeyPatch) -> Iterat
             },
             monkeypatch,
         )
+        yield interpreter
+        interpreter.stop()

@@ -100,6 +100,16 @@ class Interpreter:
             self._arns[name] = created["stateMachineArn"]
         task = state_task_service_lambda.StateTaskServiceLambda
         monkeypatch.setattr(task, "_eval_service_task", self._invoke)
+        self._threads_before = len(TMP_THREADS)
+
+    def stop(self) -> None:
+        """End the executions that nobody waits for any more, such as those of a run whose time is over."""
+        for arn in self._arns.values():
+            for execution in self._states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
+                self._states.stop_execution(executionArn=execution["executionArn"])
+        for thread in TMP_THREADS[self._threads_before :]:
+            thread.join(_DEADLINE_SECONDS)
+            assert not thread.is_alive(), f"an execution did not stop in {_DEADLINE_SECONDS} s"
 
     def run_pipeline(self) -> Execution:
         """Run the outer machine to its end."""

@@ -112,10 +112,11 @@ class World:
             return "TERMINATED"
 
     def notifications(self, run: ChaosRun) -> list[str]:
-        """The states that notifications have told of a run."""
+        """The ends that notifications have told of a run; those of sweeps may name it, too."""
         self._listen("notifications")
         told = [message for message in self.told["notifications"] if run.run_id in message["Message"]]
-        return [message["MessageAttributes"]["state"]["Value"] for message in told]
+        states = [message["MessageAttributes"]["state"]["Value"] for message in told]
+        return [state for state in states if state != "SWEPT"]
 
     def events(self, run: ChaosRun) -> Counter[str]:
         """How often each domain event about the end of a run or of its jobs has been published, by its id."""
