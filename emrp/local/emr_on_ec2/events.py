@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from emrp.local.emr_on_ec2.records import ClusterState, Record, StepState, state_of
+from emrp.local.emr_on_ec2.records import ERRORS, ClusterState, Record, StepState, state_of
 
 Detail = dict[str, Any]
 Publish = Callable[[Record, str, Detail], None]
@@ -13,7 +13,6 @@ Watch = Callable[[], None]
 
 CLUSTER_EVENT = "EMR Cluster State Change"
 STEP_EVENT = "EMR Step Status Change"
-_ERRORS = frozenset({"INTERNAL_ERROR", "VALIDATION_ERROR", "INSTANCE_FAILURE", "BOOTSTRAP_FAILURE", "STEP_FAILURE"})
 _CLUSTER_MESSAGES = {
     ClusterState.STARTING: "Amazon EMR cluster {cluster} was requested at {at} and is being created.",
     ClusterState.RUNNING: "Amazon EMR cluster {cluster} began running steps at {at}.",
@@ -68,7 +67,7 @@ class Events:
         reason = cluster["Status"]["StateChangeReason"]
         code = reason.get("Code", "")
         detail = {
-            "severity": "CRITICAL" if code in _ERRORS else "INFO",
+            "severity": "CRITICAL" if code in ERRORS else "INFO",
             "stateChangeReason": json.dumps(
                 {"code": code, **({"message": reason["Message"]} if "Message" in reason else {})}, separators=(",", ":")
             ),

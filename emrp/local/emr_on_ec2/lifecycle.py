@@ -6,12 +6,14 @@ Holds what belongs to a living cluster (the steps under way, its timer) next to 
 """
 
 import asyncio
+import logging
 import shutil
 
 from emrp.local.emr_on_ec2.bootstrap import BootstrapFailure, run_bootstrap_actions
 from emrp.local.emr_on_ec2.execution import StepExecution, Surroundings
 from emrp.local.emr_on_ec2.records import (
     ENDING,
+    ERRORS,
     READY,
     ClusterState,
     Record,
@@ -25,6 +27,8 @@ _TERMINATING_ACTIONS = {"TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW"}
 _ENDED_WITH_ITS_SERVER = "The local AWS ended while the step was under way."
 
 _C = ClusterState
+
+log = logging.getLogger(__name__)
 
 
 class LiveCluster:
@@ -124,8 +128,11 @@ class LiveCluster:
         try:
             await run_bootstrap_actions(self.cluster, self._around)
         except BootstrapFailure as failure:
-            self._task = None  # which is this one
-            self.terminate("BOOTSTRAP_FAILURE", str(failure))
+            self._fail("BOOTSTRAP_FAILURE", str(failure))
+            return
+        except Exception as error:
+            log.exception("Cluster %s did not come up", self.cluster["Id"])
+            self._fail("INTERNAL_ERROR", f"Internal error of the local service: {error}")
             return
         self._task = None
         has_steps = any(self._is_waiting(step) for step in self.steps)
@@ -134,6 +141,10 @@ class LiveCluster:
         else:
             self._move(_C.WAITING, message="Cluster ready to run steps.")
         self.advance()
+
+    def _fail(self, code: str, message: str) -> None:
+        self._task = None  # which ends by itself
+        self.terminate(code, message)
 
     def _is_waiting(self, step: Record) -> bool:
         return state_of(step) == StepState.PENDING and step["Id"] not in self._executions
@@ -167,7 +178,7 @@ class LiveCluster:
         await asyncio.gather(*(execution.interrupt() for execution in list(self._executions.values())))
         await asyncio.to_thread(shutil.rmtree, self._around.work_dir / self.cluster["Id"], ignore_errors=True)
         reason = self.cluster["Status"]["StateChangeReason"]
-        failed = reason.get("Code") in {"BOOTSTRAP_FAILURE", "STEP_FAILURE"}
+        failed = reason.get("Code") in ERRORS
         self._move(
             _C.TERMINATED_WITH_ERRORS if failed else _C.TERMINATED, reason.get("Code", ""), reason.get("Message", "")
         )

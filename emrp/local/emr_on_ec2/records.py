@@ -38,6 +38,7 @@ _C, _S = ClusterState, StepState
 READY = frozenset({_C.RUNNING, _C.WAITING})
 TERMINATED = frozenset({_C.TERMINATED, _C.TERMINATED_WITH_ERRORS})
 ENDING = TERMINATED | {_C.TERMINATING}
+ERRORS = frozenset({"INTERNAL_ERROR", "BOOTSTRAP_FAILURE", "STEP_FAILURE"})  # codes of reasons
 ACTIVE_STEP = frozenset({_S.PENDING, _S.RUNNING, _S.CANCEL_PENDING})
 _NEXT: dict[ClusterState, frozenset[ClusterState]] = {
     _C.STARTING: frozenset({_C.BOOTSTRAPPING, _C.TERMINATING}),

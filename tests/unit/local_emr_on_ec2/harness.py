@@ -29,6 +29,7 @@ class Harness:
         self.drivers: list[FakeDriver] = []
         self.scripts: list[ScriptRequest] = []
         self.script_exit_code = 0
+        self.script_problem: Exception | None = None
         self.objects: dict[str, bytes] = {}
         self._changed = asyncio.Event()
         self.service = EmrOnEc2(
@@ -113,6 +114,8 @@ class Harness:
 
     async def _run_script(self, request: ScriptRequest) -> int:
         self.scripts.append(request)
+        if self.script_problem:
+            raise self.script_problem
         return self.script_exit_code
 
     async def _put_object(self, bucket: str, key: str, content: bytes, _role_arn: str) -> None:

@@ -138,6 +138,23 @@ async def test_cluster_ends_with_errors_when_a_bootstrap_action_fails(emr: Harne
     assert emr.states(CLUSTER) == ["STARTING", "TERMINATED_WITH_ERRORS"]
 
 
+async def test_cluster_ends_with_errors_when_its_script_cannot_be_started(emr: Harness) -> None:
+    emr.objects["bucket/boot.sh"] = b"echo"
+    emr.script_problem = FileNotFoundError("bash")
+    cluster_id = emr.run_job_flow(**bootstrap("s3://bucket/boot.sh"))
+    cluster = await emr.cluster_reaches(cluster_id, "TERMINATED_WITH_ERRORS")
+    assert cluster["Status"]["StateChangeReason"]["Code"] == "INTERNAL_ERROR"
+
+
+async def test_nothing_runs_on_when_the_service_is_reset(emr: Harness) -> None:
+    cluster_id = emr.run_job_flow(step("one"))
+    driver = await emr.driver_of(cluster_id, "one")
+    forget_clusters()
+    emr.service.reset()
+    await emr.until(lambda: driver.killed_after_grace == 0)
+    assert emr.client.list_clusters()["Clusters"] == []
+
+
 async def test_cluster_ends_when_it_has_been_idle_for_the_time_of_its_policy(tmp_path: Path) -> None:
     forget_clusters()
     async with Harness(tmp_path, seconds_per_idle_second=0.0001) as emr:
