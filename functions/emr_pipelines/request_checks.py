@@ -29,7 +29,7 @@ def check_place(data: Mapping[str, Any]) -> Iterator[Problem]:
     if application and application.get("lifecycle") != "existing":
         request = request_of(application, OUR_APPLICATION_FIELDS)
         yield from _check(CREATE_APPLICATION, request, "application", OUR_APPLICATION_FIELDS)
-    if cluster and cluster.get("lifecycle") != "existing" and not cluster.get("template"):
+    if isinstance(data.get("cluster"), dict) and cluster.get("lifecycle") != "existing" and not cluster.get("template"):
         request = {"Name": "cluster", **request_of(cluster, OUR_CLUSTER_FIELDS)}
         yield from _check(RUN_JOB_FLOW, request, "cluster", OUR_CLUSTER_FIELDS)
         if _fields(request.get("Instances")).get("KeepJobFlowAliveWhenNoSteps") is False:

@@ -26,7 +26,9 @@ def step(name: str, *args: str, **fields: Any) -> dict[str, Any]:
 
 def file_of(*jobs: dict[str, Any], cluster: dict[str, Any] | None = None, **fields: Any) -> str:
     """Return a pipeline file with a cluster."""
-    return json.dumps({"name": "small", "cluster": cluster or CLUSTER, "jobs": jobs, **fields}, indent=1)
+    return json.dumps(
+        {"name": "small", "cluster": CLUSTER if cluster is None else cluster, "jobs": jobs, **fields}, indent=1
+    )
 
 
 def plan_of(*jobs: dict[str, Any], cluster: dict[str, Any] | None = None, **fields: Any) -> tuple[Run, list[Job]]:
@@ -174,6 +176,7 @@ def test_problem_is_named_when_a_job_does_not_fit_an_application(fields: dict[st
     [
         ({**CLUSTER, "Steps": []}, "cluster.Steps: is filled in for you"),
         ({"ReleaseLabel": "emr-7.9.0"}, 'cluster: "Instances" is missing'),
+        ({}, 'cluster: "Instances" is missing'),
         ({**CLUSTER, "ReleaseLable": "x"}, 'not a field of RunJobFlow; did you mean "ReleaseLabel"?'),
         ({**CLUSTER, "Instances": {"KeepJobFlowAliveWhenNoSteps": False}}, "must be left out"),
         ({"lifecycle": "existing"}, 'lifecycle "existing" needs clusterId'),

@@ -17,7 +17,28 @@ from hypothesis import strategies as st
 from tests.unit.pipeline_files import STACK
 from tests.unit.test_pipeline import EVERYTHING
 
-DATA: dict[str, Any] = parse_yaml(EVERYTHING).data
+ON_CLUSTER = """
+name: small
+parameters: {nodes: 2, cluster: j-1}
+cluster:
+  ReleaseLabel: emr-7.9.0
+  Tags: [{Key: team, Value: data}]
+  Instances: {InstanceCount: "{{ parameters.nodes }}", Ec2SubnetIds: []}
+jobs:
+  - name: first
+    timeoutMinutes: 5
+    step: {HadoopJarStep: {Jar: command-runner.jar, Args: [spark-submit, "{{ job.outputUri }}"]}}
+  - {name: type, dependsOn: [first], resize: {instanceFleet: CORE, TargetSpotCapacity: "{{ jobs.first.output.n }}"}}
+  - name: loop
+    forEach: {mode: [1, 2]}
+    jobs: [{name: model, step: {HadoopJarStep: {Jar: j, Args: ["{{ item.mode }}"]}}}]
+"""
+FROM_TEMPLATE = """
+name: small
+cluster: {template: "s3://{{ stack.bucket }}/c.yaml", parameters: {Nodes: [1, "{{ run.id }}"]}}
+jobs: [{name: first, resize: {instanceGroup: CORE, InstanceCount: 2}}]
+"""
+FILES: list[dict[str, Any]] = [parse_yaml(text).data for text in (EVERYTHING, ON_CLUSTER, FROM_TEMPLATE)]
 TEMPLATES = [
     "{{ item }}",
     "{{ run.id }}",
@@ -50,13 +71,25 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
         yield from places(item, (*path, key))
 
 
-PLACES = list(places(DATA))
-
-
-@given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
+@pytest.mark.parametrize("file", FILES, ids=["application", "cluster", "template"])
+@given(data=st.data())
 @settings(max_examples=150)
-def test_definition_is_planned_or_refused_when_anything_in_it_is_changed(changes: list[tuple[Any, Any]]) -> None:
-    data = copy.deepcopy(DATA)
+def test_definition_is_planned_or_refused_when_anything_in_it_is_changed(
+    file: dict[str, Any], data: st.DataObject
+) -> None:
+    places_and_values = st.tuples(st.sampled_from(list(places(file))), VALUES)
+    changed = _changed(file, data.draw(st.lists(places_and_values, min_size=1, max_size=3)))
+    try:
+        definition = check_definition(changed)
+        plan(Run(run_id="r", pipeline="x", execution_arn="a", started_at="2026-11-20T14:00:00Z"), definition, STACK)
+    except InvalidPipelineError:
+        return
+    assert json.loads(json.dumps(definition.data)) == definition.data
+
+
+def _changed(file: dict[str, Any], changes: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return a file with other values at some places."""
+    data = copy.deepcopy(file)
     for path, value in changes:
         inside: Any = data
         for part in path[:-1]:
@@ -65,12 +98,7 @@ def test_definition_is_planned_or_refused_when_anything_in_it_is_changed(changes
             inside = inside.get(part) if isinstance(inside, dict) else inside[part]
         if isinstance(inside, dict) or (isinstance(inside, list) and path[-1] in range(len(inside))):
             inside[path[-1]] = value
-    try:
-        definition = check_definition(data)
-        plan(Run(run_id="r", pipeline="x", execution_arn="a", started_at="2026-11-20T14:00:00Z"), definition, STACK)
-    except InvalidPipelineError:
-        return
-    assert json.loads(json.dumps(definition.data)) == definition.data
+    return data
 
 
 @given(text=st.text(alphabet="a:-[]{}\"'&*!|>#%@? \n\t1.,{}", max_size=60))
