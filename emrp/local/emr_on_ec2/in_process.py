@@ -13,6 +13,10 @@ from emrp.local.emr_serverless.stepfunctions import Watchers
 Members = dict[str, Any]
 
 
+class ServerEnds(Exception):  # noqa: N818 -- names what happens
+    """What was waited for will not come any more."""
+
+
 class InProcessClient:
     """Performs operations on the server's loop, in the account and region of the calling thread."""
 
@@ -20,6 +24,7 @@ class InProcessClient:
         self._service = service
         self._loop = loop
         self._watchers = watchers
+        self._has_ended = False
 
     def call(self, operation: str, parameters: Members) -> Members:
         """Perform an operation as a request would; raises ApiError."""
@@ -41,11 +46,25 @@ class InProcessClient:
         identifier: str,
         look: Callable[[], Members],
         states: frozenset[str],
-        wait: Callable[[Event], object] = Event.wait,
+        wait: Callable[[Event], object] | None = None,
     ) -> Members:
-        """Return a cluster or a step as soon as it is in one of some states; `wait` waits for it to change."""
+        """Return a cluster or a step as soon as it is in one of some states; `wait` waits for it to change.
+
+        Without it, raises ServerEnds when this process ends before.
+        """
         with self._watchers.watching(identifier) as changed:
             while (found := look())["Status"]["State"] not in states:
-                wait(changed)
+                (wait or self._wait)(changed)
                 changed.clear()
             return found
+
+    def end(self) -> None:
+        """Let nobody wait any more, because the server ends: it would wait for their threads."""
+        self._has_ended = True
+        self._watchers.wake_all()
+
+    def _wait(self, changed: Event) -> None:
+        if not self._has_ended:
+            changed.wait()
+        if self._has_ended:
+            raise ServerEnds("The local AWS ended while this was under way.")

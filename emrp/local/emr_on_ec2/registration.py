@@ -32,12 +32,13 @@ SOURCE = "aws.emr"
 _STEPS_AT_A_TIME = max(2, os.cpu_count() or 1)
 
 _service: EmrOnEc2 | None = None
+_client: InProcessClient | None = None
 _watchers = Watchers()
 
 
 def install() -> None:
     """Make ministack's clusters live."""
-    global _service  # noqa: PLW0603 -- one service in a process, as all services of ministack
+    global _service, _client  # noqa: PLW0603 -- one service in a process, as all services of ministack
     simulated_seconds = os.environ.get("EMRP_SIMULATED_JOB_SECONDS")
     surroundings = Surroundings(
         events=Events(_publish_soon),
@@ -51,7 +52,7 @@ def install() -> None:
         work_dir=Path(os.environ["TMPDIR"]) / "emr_on_ec2",
     )
     built = _service = EmrOnEc2(surroundings)
-    client = InProcessClient(built, lambda: app._MAIN_LOOP, _watchers)
+    client = _client = InProcessClient(built, lambda: app._MAIN_LOOP, _watchers)
     cloudformation.install(client)
     stepfunctions.install(client)
     api = Api(built, authorize if iam.is_enforced() else None)
@@ -70,6 +71,8 @@ def service() -> EmrOnEc2:
 
 async def shutdown() -> None:
     """End every step and its driver, because the server stops."""
+    if _client is not None:
+        _client.end()
     if _service is not None:
         await _service.shut_down()
 

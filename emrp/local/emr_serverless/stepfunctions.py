@@ -56,6 +56,11 @@ class Watchers:
             for changed in self._waiting.get(arn, ()):
                 changed.set()
 
+    def wake_all(self) -> None:
+        """Wake everybody."""
+        for arn in list(self._waiting):
+            self.changed(arn)
+
     @contextlib.contextmanager
     def watching(self, arn: str) -> Iterator[Event]:
         """Have an event that is set whenever a resource has changed."""

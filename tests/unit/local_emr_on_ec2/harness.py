@@ -31,6 +31,7 @@ class Harness:
         self.script_exit_code = 0
         self.script_problem: Exception | None = None
         self.objects: dict[str, bytes] = {}
+        self.on_event: Callable[[dict[str, Any]], None] = lambda _detail: None
         self._changed = asyncio.Event()
         self.service = EmrOnEc2(
             Surroundings(
@@ -105,6 +106,7 @@ class Harness:
 
     def _record_event(self, _: Record, kind: str, detail: dict[str, Any]) -> None:
         self.events.append((kind, json.loads(json.dumps(detail))))
+        self.on_event(detail)
         self._changed.set()
 
     async def _start_driver(self, request: DriverRequest) -> FakeDriver:
