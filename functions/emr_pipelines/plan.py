@@ -125,6 +125,8 @@ def _with_cluster(run: Run, cluster: Mapping[str, Any], stack: Stack, scope: Sco
             **request,
         }
         problems += _check(RUN_JOB_FLOW, request, "cluster", rendered)
+        if problems:
+            return replace(run, cluster=request)  # what has no right shape cannot be completed
         request["Instances"] = {**request["Instances"], "KeepJobFlowAliveWhenNoSteps": True}
     if cluster["lifecycle"] == "transient":
         request = assigned_cluster(request, run, stack)
@@ -249,9 +251,10 @@ def with_tags(request: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any
 
 def assigned_cluster(request: dict[str, Any], run: Run, stack: Stack) -> dict[str, Any]:
     """Return the request for a cluster with whose it is: tags, and for a template the name that its stack gets."""
-    tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])}
-    tags |= stack.tags(pipeline=run.pipeline, run=run.run_id)
-    assigned = {**request, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    ours = stack.tags(pipeline=run.pipeline, run=run.run_id)
+    tags = [tag for tag in request.get("Tags", []) if tag.get("Key") not in ours]
+    tags += [{"Key": key, "Value": value} for key, value in ours.items()]
+    assigned = {**request, "Tags": tags}
     if "template" in request:  # the name of an execution has characters that the name of a stack may not have
         assigned["StackName"] = f"{stack.name}-run-{hashlib.sha256(run.run_id.encode()).hexdigest()[:16]}"
     return assigned

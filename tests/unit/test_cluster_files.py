@@ -57,11 +57,12 @@ class TestCluster:
         assert (run.application, run.lifecycle, run.application_id, run.on_cluster) == ({}, "transient", None, True)
 
     def test_what_the_file_says_counts_when_it_says_it(self) -> None:
-        own = {"ServiceRole": "mine", "LogUri": "s3://mine/", "Tags": [{"Key": "team", "Value": "data"}]}
+        tags = [{"Key": "team", "Value": "data"}, {"Key": "emr-pipelines:run", "Value": "not mine"}]
+        own = {"ServiceRole": "mine", "LogUri": "s3://mine/", "Tags": tags}
         run, _ = plan_of(step("a"), cluster={**CLUSTER, **own})
 
         assert (run.cluster["ServiceRole"], run.cluster["LogUri"]) == ("mine", "s3://mine/")
-        assert run.cluster["Tags"][0] == {"Key": "team", "Value": "data"}
+        assert [tag["Value"] for tag in run.cluster["Tags"]] == ["data", "emr-pipelines", "small", "r"]
 
     def test_template_is_read_as_a_number_when_emr_wants_one(self) -> None:
         groups = [{**GROUPS[0], "InstanceCount": "{{ parameters.nodes }}"}]
@@ -205,7 +206,9 @@ def test_problem_is_found_when_only_the_run_knows_the_value() -> None:
         step("a"), cluster={**CLUSTER, "Instances": {"InstanceGroups": groups}}, parameters={"nodes": "many"}
     )
 
-    assert "cluster.Instances.InstanceGroups[0].InstanceCount: must be a whole number" in problems_of_run(text)
+    told = problems_of_run(text)
+    assert "1 problem" in told
+    assert "cluster.Instances.InstanceGroups[0].InstanceCount: must be a whole number" in told
 
 
 def test_definition_is_planned_when_an_older_version_has_registered_it() -> None:

@@ -95,7 +95,7 @@ class EmrOnEc2(JobService):
         with _translated_errors():
             pages = self._emr.get_paginator("list_clusters").paginate(CreatedAfter=datetime.fromisoformat(since))
             named = [one["Id"] for page in pages for one in page["Clusters"] if one["Name"] == request["Name"]]
-        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        tags = {tag["Key"]: tag.get("Value", "") for tag in request["Tags"]}
         return next((one for one in named if tags.items() <= self.get_cluster(one).tags.items()), None)
 
     def terminate_cluster(self, cluster_id: str) -> None:
