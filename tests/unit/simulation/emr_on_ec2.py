@@ -71,6 +71,7 @@ class SimulatedEmrOnEc2(EmrOnEc2):
         self, happenings: Happenings, publish: Callable[[dict[str, Any]], None], serverless: SimulatedEmrServerless
     ) -> None:
         self.clusters: dict[str, SimulatedCluster] = {}
+        self.starts = "well"
         self._happenings = happenings
         self._publish = publish
         self._serverless = serverless
@@ -78,12 +79,15 @@ class SimulatedEmrOnEc2(EmrOnEc2):
     # Clusters
 
     def run_job_flow(self, request: dict[str, Any]) -> str:
+        if self.starts == "refused":
+            raise RequestRefusedError("RunJobFlow", "ValidationException", "The subnet does not exist.")
         cluster_id = f"j-{len(self.clusters) + 1}"
         cluster = SimulatedCluster(cluster_id, request, self._happenings.seconds)
         self.clusters[cluster_id] = cluster
         self._say(cluster)
         self._change_later(cluster, 300, {"STARTING"}, "BOOTSTRAPPING")
-        self._change_later(cluster, 600, {"STARTING", "BOOTSTRAPPING"}, "WAITING")
+        end = "TERMINATED_WITH_ERRORS" if self.starts == "badly" else "WAITING"
+        self._change_later(cluster, 600, {"STARTING", "BOOTSTRAPPING"}, end)
         return cluster_id
 
     def get_cluster(self, cluster_id: str) -> ObservedCluster:

@@ -165,7 +165,7 @@ class RunCheck:
         if self.run.lifecycle == "transient":
             states = [application.state for application in self.world.emr.applications.values()]
             states += [cluster.state for cluster in self.world.clusters.clusters.values()]
-            assert set(states) <= {"TERMINATED"}
+            assert set(states) <= {"TERMINATED", "TERMINATED_WITH_ERRORS"}
         if self.scenario.on_cluster:
             assert len(self.world.clusters.of_run(self.run.run_id)) <= 1
 

@@ -113,6 +113,16 @@ def test_run_times_out_and_leaves_nothing_when_a_job_hangs() -> None:
     assert check(simulate(scenario), scenario).state == TIMED_OUT
 
 
+@pytest.mark.parametrize("starts", ["refused", "badly"])
+def test_run_fails_and_leaves_nothing_when_its_cluster_does_not_start(starts: str) -> None:
+    scenario = replace(ON_CLUSTER, is_disturbed=True)
+    world = simulate_with(scenario, lambda world: setattr(world.clusters, "starts", starts))
+
+    run = check(world, scenario)
+    assert (run.state, run.error) == (FAILED, "ClusterUnavailableError")
+    assert world.emr.job_runs == {}
+
+
 @pytest.mark.parametrize(
     ("application", "error"), [("refused", "ApplicationUnavailableError"), ("slow", "States.HeartbeatTimeout")]
 )
