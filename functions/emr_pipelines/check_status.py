@@ -27,4 +27,5 @@ def check_status(
     if job.job_run_id is None:
         raise JobNotSubmittedError(f"Job {name} has no job run yet.")
     ask_emr(job, record=record, emr=service, step_functions=step_functions, events=events)
-    cancel_overdue_steps([record.get_job(run_id, name)], record=record, emr=service)
+    if job.timeout_minutes:
+        cancel_overdue_steps([record.get_job(run_id, name)], record=record, emr=service)
