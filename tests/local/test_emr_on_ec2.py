@@ -25,7 +25,7 @@ spark.range(10).coalesce(1).write.csv(sys.argv[1])
 print("wrote", spark.conf.get("spark.from.cluster"))
 """
 BOOTSTRAP = 'sudo -u hadoop echo "as $(id -un) in $HOME"\nsudo yum install -y jq\naws --version || true\n'
-LONG = 90.0
+LONG = 120.0
 
 
 def step(name: str, *arguments: str, jar: str = "command-runner.jar") -> dict[str, Any]:

@@ -10,8 +10,8 @@ from tests.local.conftest import LocalAwsUnderTest
 
 API = "arn:aws:states:::elasticmapreduce:"
 BUCKET = "emr-on-ec2-integrations"
-HIVE = "CREATE EXTERNAL TABLE logs (line string) LOCATION '${INPUT}/logs'; \
-INSERT OVERWRITE DIRECTORY '${OUTPUT}' USING csv SELECT count(*) FROM logs;"
+HIVE = "INSERT OVERWRITE DIRECTORY '${OUTPUT}' USING csv SELECT count(*) FROM text.`${INPUT}/logs`;"
+LONG = 120.0
 GROUPS = [
     {"Name": name, "InstanceRole": role, "InstanceType": "m5.xlarge", "InstanceCount": 1}
     for name, role in (("MASTER", "MASTER"), ("MyCoreGroup", "CORE"))
@@ -49,7 +49,7 @@ def step(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.spark
 def test_examples_of_the_integration_page_succeed_in_one_machine_when_their_placeholders_are_filled(
-    local_aws: LocalAwsUnderTest, bucket: str
+    local_aws: LocalAwsUnderTest, bucket: str, eventually: Callable[..., Any]
 ) -> None:
     """In the page's text `<region>` and `<mybucket>` are ours, and the resource of the last example has its region."""
     on_cluster = {"ClusterId.$": "$.ClusterId"}
@@ -94,8 +94,13 @@ def test_examples_of_the_integration_page_succeed_in_one_machine_when_their_plac
         ),
         Terminate_Cluster=task("terminateCluster.sync", on_cluster),
     )
-    described = local_aws.run(definition)
+    execution = local_aws.start_execution(definition)
 
+    def description() -> dict[str, Any] | None:
+        found: dict[str, Any] = local_aws.client("stepfunctions").describe_execution(executionArn=execution)
+        return found if found["status"] != "RUNNING" else None
+
+    described = eventually(description, LONG, every=0.2)
     assert described["status"] == "SUCCEEDED", described.get("cause")
     output = json.loads(described["output"])
     assert output["Step_One"]["Step"]["Status"]["State"] == "COMPLETED"
