@@ -1,5 +1,6 @@
 """An event of EMR moves the run on that waits for it; an event of somebody else's job run is ignored."""
 
+from dataclasses import replace
 from typing import Any
 
 from emr_pipelines.clean_up import release_application
@@ -9,7 +10,7 @@ from emr_pipelines.errors import RequestRefusedError
 from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
+from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, job_state
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
 from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
@@ -66,12 +67,20 @@ def handle_state_change(
         if job.task_token and not job.ended:
             step_functions.send_heartbeat(job.task_token)
     elif kind == STEP_STATUS_CHANGE:
-        # The event has neither EMR's time of the state nor the reason for it.
-        observed = clusters.get_job_run(detail["clusterId"], detail["stepId"])
+        observed = _observed_step(detail, event["time"], clusters)
         follow_job(job, observed, record=record, emr=clusters, step_functions=step_functions, events=events)
     else:
         _job_run_changed(job, detail, record=record, emr=emr, step_functions=step_functions, events=events)
     return {"run": job.run_id, "job": job.name}
+
+
+def _observed_step(detail: dict[str, Any], time: str, clusters: EmrOnEc2) -> ObservedJobRun:
+    """Return what EMR says of a step, since the event lacks the reason; an end that EMR does not show yet counts."""
+    observed = clusters.get_job_run(detail["clusterId"], detail["stepId"])
+    state = job_state(detail["state"])
+    if is_final(state) and not is_final(observed.state):
+        return replace(observed, state=state, observed_at=iso_time(time), ended_at=iso_time(time))
+    return observed
 
 
 def _job_run_changed(

@@ -140,10 +140,20 @@ class TestFollowing:
     def test_heartbeat_is_sent_when_the_step_has_begun(
         self, invoke: Invoke, submitted: Job, record: RunRecord, step_functions: FakeStepFunctions
     ) -> None:
-        invoke("handle_state_change", "step_completed")  # late, or early: what EMR says counts
+        event = example_event("handle_state_change.step_completed")
+        invoke("handle_state_change", {**event, "detail": {**event["detail"], "state": "PENDING"}})  # late
 
         assert record.get_job(RUN_ID, "preprocess").state == "RUNNING"
         assert step_functions.heartbeats == ["token"]
+
+    def test_end_counts_when_the_event_is_ahead_of_what_emr_shows(
+        self, invoke: Invoke, submitted: Job, record: RunRecord, step_functions: FakeStepFunctions
+    ) -> None:
+        invoke("handle_state_change", "step_completed")
+
+        job = record.get_job(RUN_ID, "preprocess")
+        assert (job.state, job.ended_at) == ("SUCCESS", "2026-11-21T12:20:44.000000Z")
+        assert step_functions.outcomes == [("token", "success")]
 
     def test_reason_is_kept_when_the_step_has_failed(
         self,
