@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from emrp.local.emr_on_ec2.records import ERRORS, ClusterState, Record, StepState, state_of
+from emrp.local.emr_on_ec2.records import ERRORS, ClusterState, Record, StepState, now, state_of
 
 Detail = dict[str, Any]
 Publish = Callable[[Record, str, Detail], None]
@@ -22,6 +22,7 @@ _CLUSTER_MESSAGES = {
         "Amazon EMR Cluster {cluster} has terminated with errors at {at} with a reason of {reason}."
     ),
 }
+_FINISHED = "Amazon EMR cluster {cluster} finished running all pending steps at {at}."
 _STEP_MESSAGES = {
     StepState.PENDING: (
         "INFO",
@@ -29,15 +30,25 @@ _STEP_MESSAGES = {
     ),
     StepState.CANCEL_PENDING: (
         "WARN",
-        "Step {step} in Amazon EMR cluster {cluster} was cancelled at {at} and is ending.",
+        "Step {step} in Amazon EMR cluster {cluster} was cancelled at {at} and is pending cancellation.",
     ),
     StepState.RUNNING: ("INFO", "Step {step} in Amazon EMR cluster {cluster} started running at {at}."),
-    StepState.COMPLETED: ("INFO", "Step {step} in Amazon EMR cluster {cluster} completed execution at {at}."),
+    StepState.COMPLETED: (
+        "INFO",
+        (
+            "Step {step} in Amazon EMR cluster {cluster} completed execution at {at}. "
+            "The step started running at {started} and took {minutes} minutes to complete."
+        ),
+    ),
     StepState.CANCELLED: (
         "WARN",
-        "Cancellation request has succeeded for step {step} in Amazon EMR cluster {cluster} at {at}.",
+        (
+            "Cancellation request has succeeded for cluster step {step} in Amazon EMR cluster {cluster} at {at}, "
+            "and the step is now cancelled."
+        ),
     ),
     StepState.FAILED: ("ERROR", "Step {step} in Amazon EMR cluster {cluster} failed at {at}."),
+    # The guide has no event for this state, which its API has.
     StepState.INTERRUPTED: ("WARN", "Step {step} in Amazon EMR cluster {cluster} was interrupted at {at}."),
 }
 
@@ -66,6 +77,9 @@ class Events:
             return
         reason = cluster["Status"]["StateChangeReason"]
         code = reason.get("Code", "")
+        message = _CLUSTER_MESSAGES[state]
+        if state is ClusterState.WAITING and "last step" in reason.get("Message", ""):
+            message = _FINISHED
         detail = {
             "severity": "CRITICAL" if code in ERRORS else "INFO",
             "stateChangeReason": json.dumps(
@@ -74,7 +88,7 @@ class Events:
             "name": cluster["Name"],
             "clusterId": cluster["Id"],
             "state": str(state),
-            "message": _CLUSTER_MESSAGES[state].format(cluster=_named(cluster), at=_at(), reason=code),
+            "message": message.format(cluster=_named(cluster), at=_at(now()), reason=code),
         }
         self._publish(cluster, CLUSTER_EVENT, detail)
 
@@ -83,6 +97,16 @@ class Events:
         self.changed()
         state = StepState(state_of(step))
         severity, message = _STEP_MESSAGES[state]
+        timeline = step["Status"]["Timeline"]
+        ended = timeline.get("EndDateTime", now())
+        started = timeline.get("StartDateTime", ended)
+        told = message.format(
+            step=_named(step),
+            cluster=_named(cluster),
+            at=_at(now()),
+            started=_at(started),
+            minutes=round((ended - started) / 60),
+        )
         detail = {
             "severity": severity,
             "actionOnFailure": step["ActionOnFailure"],
@@ -90,7 +114,7 @@ class Events:
             "name": step["Name"],
             "clusterId": cluster["Id"],
             "state": str(state),
-            "message": message.format(step=_named(step), cluster=_named(cluster), at=_at()),
+            "message": told,
         }
         self._publish(cluster, STEP_EVENT, detail)
 
@@ -99,5 +123,5 @@ def _named(record: Record) -> str:
     return f"{record['Id']} ({record['Name']})"
 
 
-def _at() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _at(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

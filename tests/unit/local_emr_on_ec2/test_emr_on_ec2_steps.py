@@ -37,6 +37,8 @@ async def test_step_runs_as_a_spark_driver_when_it_submits_a_program(emr: Harnes
     done = await emr.step_reaches(cluster_id, "one", "COMPLETED")
     assert set(done["Status"]["Timeline"]) == {"CreationDateTime", "StartDateTime", "EndDateTime"}
     assert emr.states(STEP) == ["PENDING", "RUNNING", "COMPLETED"]
+    assert "and took 0 minutes to complete." in emr.events[-2][1]["message"]
+    assert "finished running all pending steps" in emr.events[-1][1]["message"]
     event = next(detail for kind, detail in emr.events if kind == STEP)
     assert {name: event[name] for name in ("severity", "actionOnFailure", "stepId", "name", "clusterId")} == {
         "severity": "INFO",
