@@ -14,7 +14,7 @@ from emr_pipelines.stack import Stack
 
 def same_plan(run: Run, old: Run, old_jobs: list[Job], stack: Stack) -> tuple[Run, list[Job]]:
     """Return the plan of `old` for the new run that repairs it, with nothing run yet; `old` may be a repair itself."""
-    if not old_jobs:
+    if not old_jobs or old.lifecycle is None:  # its jobs are recorded first
         raise RepairRefusedError(
             f"Run {old.run_id} ended before it was planned ({old.error}): there is nothing to go on with. "
             "Mend the cause and start a new run, or repair it with the pipeline's latest file."

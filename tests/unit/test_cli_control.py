@@ -142,7 +142,8 @@ def test_repair_is_refused_before_anything_starts_when_it_cannot_be(
     save(record, recorded(record, "running"), job("process", ("RUNNING", 1), run_id="running"))
     recorded(record, "unplanned", state=FAILED, ended_at=at(1), error="InvalidPipelineError")
     recorded(record, "repaired", state=FAILED, ended_at=at(1), repaired_by="salaries-repair-1")
-    save(record, recorded(record, "fine", state=SUCCEEDED, ended_at=at(2)), job("a", ("SUCCESS", 1), run_id="fine"))
+    fine = recorded(record, "fine", state=SUCCEEDED, ended_at=at(2), lifecycle="shared")
+    save(record, fine, job("a", ("SUCCESS", 1), run_id="fine"))
     failed_run(record)
 
     refusals = {

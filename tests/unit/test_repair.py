@@ -1,6 +1,7 @@
 """A repair runs what did not succeed, and nothing else, with what the first run had."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,3 +202,16 @@ def test_repair_waits_when_a_job_run_of_the_old_run_has_not_ended(failed: Any, p
 
     with pytest.raises(TransientError, match="not ended yet: b"):
         plan(NEW, {"repair": OLD})
+
+
+def test_repair_is_refused_when_the_plan_of_the_old_run_was_interrupted(
+    failed: Any, plan: Plan, record: RunRecord
+) -> None:
+    old = failed()
+    record.create_run(Run.begin("half-1", "arn:half-1", {"pipeline": "chain"}))
+    record.end_run("half-1", "CANCELLED", "RunCancelledError", "stopped")
+    record.save_plan(Run.begin("nobody", "arn", {}), [replace(job, run_id="half-1") for job in record.list_jobs(OLD)])
+
+    assert old.lifecycle == "shared"
+    with pytest.raises(RepairRefusedError, match="ended before it was planned"):
+        plan(NEW, {"repair": "half-1"})
