@@ -141,6 +141,7 @@ def main() -> int:
         chaos.look_at_all(made)
         chaos.look_at_resources(warm, Resources.of(made))
     console.print(_table(chaos.figures, asked.seed))
+    console.print(f"{made.redriven} messages came to a dead-letter queue and were sent again from there.")
     return int(any(figures.found for figures in chaos.figures.values()))
 
 

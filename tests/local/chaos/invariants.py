@@ -47,7 +47,8 @@ class Findings:
 def check(world: World, runs: Iterable[ChaosRun]) -> Findings:
     """Wait until runs have ended and all is as it must be; return what is not in the end.
 
-    When it is not soon, faults stop and a sweep comes, as it does every quarter of an hour.
+    When it is not soon, faults stop, somebody redrives what is in the dead-letter queues, and a sweep comes, as it does
+    every quarter of an hour.
     """
     found = Findings()
     waiting = list(runs)
@@ -63,6 +64,7 @@ def check(world: World, runs: Iterable[ChaosRun]) -> Findings:
             break
         if waiting and passed - swept > _UNTIL_SWEEP_SECONDS and all(has_ended(world, run) for run in waiting):
             world.faults()
+            world.redrive()
             world.sweep()
             swept = passed
         time.sleep(_BETWEEN_LOOKS)

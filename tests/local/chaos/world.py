@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from emrp.dead_letters import held, redrive
 from emrp.local import lifecycle
 from tests.local.chaos.scenarios import Scenario
 from tests.local.conftest import LocalAwsUnderTest
@@ -45,6 +46,7 @@ class World:
     stack: DeployedStack
     queues: dict[str, str]
     tried: int = 0  # how often faults have struck that are not in force any more
+    redriven: int = 0  # messages that were in a dead-letter queue
     started: list[ChaosRun] = field(default_factory=list)
     told: dict[str, list[Item]] = field(default_factory=lambda: {"notifications": [], "events": []})
 
@@ -133,6 +135,14 @@ class World:
         answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"graceSeconds": 0}))
         assert "FunctionError" not in answer, answer["Payload"].read()
 
+    def redrive(self) -> None:
+        """Send what is in the dead-letter queues again, as an operator does when the cause is mended."""
+        with held(self.stack.stack) as letters:
+            for letter in list(letters):
+                redrive(letter)
+                letters.remove(letter)
+                self.redriven += 1
+
     def open_executions(self) -> list[str]:
         """The executions of all state machines that run."""
         states = self.client("stepfunctions")
@@ -193,6 +203,8 @@ def world() -> Iterator[World]:
         for setting, value in {**_FAST, **_RETRIES}.items():
             patch.setenv(setting, value)
         with lifecycle.start(port=0, faults=True) as server:
+            for setting, value in server.environment().items():
+                patch.setenv(setting, value)
             stack = deploy(LocalAwsUnderTest(server), "chaos", **_PARAMETERS)
             yield World(stack, _listeners(stack))
 
