@@ -80,6 +80,9 @@ def clean_up_jobs(
     run = record.get_run(run_id)
     if run is None or run.ended or (run.deadline and run.deadline <= now()):
         return
+    execution = step_functions.describe_execution(run.execution_arn)
+    if execution and execution.status != "RUNNING":  # with it, Step Functions has stopped those of the jobs
+        return
     for name in names:
         job = record.get_job(run_id, name)
         service = where_jobs_run(job, emr, clusters)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError, TransientError
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.step_functions import ObservedExecution
 
 from tests.unit.conftest import RUN_ID, example_event
-from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless
+from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions
 from tests.unit.test_launch_application import configure
 
 Invoke = Callable[..., Any]
@@ -141,6 +142,19 @@ class TestCleanUp:
         invoke("clean_up", "job_execution_failed")
 
         assert emr.asked("cancel_job_run") == []
+
+    def test_job_is_left_to_the_end_of_the_run_when_its_execution_was_stopped_with_that_of_the_run(
+        self, invoke: Invoke, record: RunRecord, step_functions: FakeStepFunctions, events: FakeDomainEvents
+    ) -> None:
+        run = record.get_run(RUN_ID)
+        assert run
+        step_functions.ended[run.execution_arn.rpartition(":")[2]] = ObservedExecution(
+            "ABORTED", "2026-11-21T12:00:00Z", "2026-11-21T12:01:00Z", {}
+        )
+        invoke("clean_up", "job_execution_failed")
+
+        assert not record.get_job(RUN_ID, "process").ended
+        assert events.types == []
 
     def test_clean_up_deletes_the_application_when_it_is_transient(
         self, invoke: Invoke, record: RunRecord, emr: FakeEmrServerless

@@ -23,7 +23,8 @@ _AT_A_TIME = 25
 _AT_EACH_KIND = 10  # enough for every call to be made
 _OFTEN, _SELDOM = 0.3, 0.1  # how much of all calls and events
 _WARM = 100  # after so many runs a server has what it needs
-_MORE_FILES, _MORE_MEMORY = 20, 100.0  # what it may need more in the end; ministack keeps histories and logs in memory
+_MORE_FILES, _MORE_MEMORY = 5, 100.0  # what it may need more in the end; ministack keeps histories and logs in memory
+_OF_A_WORKER = 10  # pipes to it and connections from its clients
 
 
 @dataclass
@@ -40,17 +41,28 @@ class Resources(NamedTuple):
 
     memory: float
     files: int
+    channels: int  # sockets and pipes
+    workers: int
     temporary: int
 
     @classmethod
     def of(cls, made: World) -> "Resources":
         """Look at a server."""
         server = made.stack.aws.server
-        files = list(Path(f"/proc/{server.pid}/fd").iterdir())
-        return cls(resident(server.pid), len(files), len(list((server.data_dir / "tmp").iterdir())))
+        process = Path(f"/proc/{server.pid}")
+        opened = list(_opened(process))
+        files = sum(name.startswith("/") for name in opened)
+        workers = [
+            child for thread in (process / "task").iterdir() for child in (thread / "children").read_text().split()
+        ]
+        temporary = list((server.data_dir / "tmp").iterdir())
+        return cls(resident(server.pid), files, len(opened) - files, len(workers), len(temporary))
 
     def __str__(self) -> str:
-        return f"{self.memory:.0f} MiB, {self.files} open files, {self.temporary} temporary entries"
+        return (
+            f"{self.memory:.0f} MiB, {self.files} open files, {self.workers} workers with {self.channels} pipes and "
+            f"sockets, {self.temporary} temporary entries"
+        )
 
 
 class Chaos:
@@ -97,8 +109,13 @@ class Chaos:
 
     def look_at_resources(self, before: Resources, after: Resources) -> None:
         """Look for what the server has kept since it was warm."""
-        grown = [after.files > before.files + _MORE_FILES, after.memory > before.memory + _MORE_MEMORY]
-        leaked = [f"{before}, then {after}"] if any(grown) or after.temporary > before.temporary else []
+        has_grown = (
+            after.files > before.files + _MORE_FILES
+            or after.temporary > before.temporary + _MORE_FILES
+            or after.memory > before.memory + _MORE_MEMORY
+            or after.channels > _OF_A_WORKER * (after.workers + 1)
+        )
+        leaked = [f"{before}, then {after}"] * has_grown
         self._note(f"the server: {before} after {_WARM} runs, {after} in the end", 0, 0, Findings(leaked=leaked))
 
     def _end(self, made: World, kind: str, scenarios: list[Scenario]) -> None:
@@ -143,6 +160,13 @@ def main() -> int:
     console.print(_table(chaos.figures, asked.seed))
     console.print(f"{made.redriven} messages came to a dead-letter queue and were sent again from there.")
     return int(any(figures.found for figures in chaos.figures.values()))
+
+
+def _opened(process: Path) -> Iterator[str]:
+    """Yield what a process has open."""
+    for path in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            yield str(path.readlink())
 
 
 def _table(figures: dict[str, Figures], seed: int) -> Table:
