@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from emr_pipelines.gateways.aws import client
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.table import _table
 
 from bench.burst import upload_burst
 from emrp.local import lifecycle
@@ -31,6 +33,12 @@ jobs:
 """
 
 
+def forget_clients() -> None:
+    """Let later tests of this process have clients that look at their own environment."""
+    client.cache_clear()
+    _table.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     """The stack on a local AWS whose jobs only take time, and this process as its client."""
@@ -41,6 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
                 if name.startswith("AWS_"):
                     patch.setenv(name, value)
             yield deploy(LocalAwsUnderTest(server), "burst")
+    forget_clients()
 
 
 def test_tick_starts_the_run_that_a_backfill_finds_there_when_a_pipeline_has_a_schedule(stack: DeployedStack) -> None:

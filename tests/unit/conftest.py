@@ -272,6 +272,7 @@ def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with mock.patch.dict(os.environ):
+        os.environ.pop("COLUMNS", None)  # pytest-xdist tells its processes how wide the terminal is
         yield run
 
 
