@@ -34,7 +34,7 @@ jobs:
 
 
 def forget_clients() -> None:
-    """Let later tests of this process have clients that look at their own environment."""
+    """Let the next client of this process look at the environment as it then is."""
     client.cache_clear()
     _table.cache_clear()
 
@@ -42,6 +42,7 @@ def forget_clients() -> None:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     """The stack on a local AWS whose jobs only take time, and this process as its client."""
+    forget_clients()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMRP_SIMULATED_JOB_SECONDS", "0")
         with lifecycle.start(port=0, data_dir=tmp_path_factory.mktemp("burst")) as server:
