@@ -24,7 +24,7 @@ run: setup ## Run the main job on this machine, from an upload to the e-mail
 	@$(BIN)/emrp demo $(ARGS)
 
 test: setup ## Run the tests: unit, contract, and local with real Spark
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 browser: setup ## Open the run report in chromium (Debian: apt-get install chromium); make test does, too, if it is there
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'There is no chromium: apt-get install chromium'; exit 1; }
