@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import boto3
 from botocore.config import Config
+from emr_pipelines.gateways.aws import client
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.table import _table
 from emr_pipelines.run import SUCCEEDED, Run
 from rich.console import Console
 
@@ -89,6 +91,8 @@ def measures() -> Iterator[Measure]:
 def _burst(uploads: int, times_quotas: int, seconds: float) -> Burst:
     settings = {"EMRP_API_QUOTAS": str(times_quotas), "EMRP_SIMULATED_JOB_SECONDS": "0"}
     os.environ.update(settings)
+    client.cache_clear()  # of the local AWS of the burst before
+    _table.cache_clear()
     try:
         with lifecycle.start(port=0) as local_aws:
             environment.use(local_aws.environment())
