@@ -91,8 +91,7 @@ def measures() -> Iterator[Measure]:
 def _burst(uploads: int, times_quotas: int, seconds: float) -> Burst:
     settings = {"EMRP_API_QUOTAS": str(times_quotas), "EMRP_SIMULATED_JOB_SECONDS": "0"}
     os.environ.update(settings)
-    client.cache_clear()  # of the local AWS of the burst before
-    _table.cache_clear()
+    forget_clients()
     try:
         with lifecycle.start(port=0) as local_aws:
             environment.use(local_aws.environment())
@@ -101,6 +100,12 @@ def _burst(uploads: int, times_quotas: int, seconds: float) -> Burst:
     finally:
         for name in settings:
             del os.environ[name]
+
+
+def forget_clients() -> None:
+    """Let the next client of this process look at the environment as it then is."""
+    client.cache_clear()
+    _table.cache_clear()
 
 
 def upload_burst(stack: Stack, uploads: int, pid: int, seconds: float) -> Burst:

@@ -50,13 +50,13 @@ def clean_up(
         if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
             events.publish(job_run_ended(job, prices_of_run(run)))  # nobody else is left who waits for it
             record.settle_job(job)
-    if run.application_id:
-        record.stop_waiting(run.application_id, run.run_id)
-        if run.lifecycle == "transient" and not run.on_cluster:
-            record.mark_released(run.application_id)
-            release_application(run.application_id, emr=emr)
+    for waited_for in filter(None, (run.application_id, run.cluster.get("StackName"))):
+        record.stop_waiting(waited_for, run.run_id)
     if run.lifecycle == "transient" and run.on_cluster:
         release_cluster(run, clusters=clusters, stacks=stacks)
+    elif run.lifecycle == "transient" and run.application_id:
+        record.mark_released(run.application_id)
+        release_application(run.application_id, emr=emr)
     if run.concurrency:
         slots.leave_queue(run)
         slots.give_back(run.pipeline, run.run_id)

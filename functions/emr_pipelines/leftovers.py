@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.cluster_stacks import ObservedStack
+from emr_pipelines.gateways.emr_on_ec2 import ObservedCluster
+from emr_pipelines.gateways.emr_serverless import ObservedApplication
 from emr_pipelines.inventory import Inventory
 from emr_pipelines.job_state import is_final
 from emr_pipelines.run import Job, Run
@@ -98,9 +101,7 @@ class _Search:
             elif run and run_id not in self.inventory.executions:
                 yield from self._of_living_run(run)
         yield from self._job_runs()
-        yield from self._applications()
-        yield from self._clusters()
-        yield from self._stacks()
+        yield from self._resources()
         yield from self._slots()
 
     def _dead_runs(self) -> Iterator[Leftover]:
@@ -159,34 +160,22 @@ class _Search:
                     why=f"it has not ended, but {self._end_of(job_run.run_id)}",
                 )
 
-    def _applications(self) -> Iterator[Leftover]:
+    def _resources(self) -> Iterator[Leftover]:
+        """Yield what runs have had for themselves."""
         for application in self.inventory.applications:
-            run_id = application.tags[RUN_TAG]
-            if self._is_over(run_id, application.created_at):
-                yield Leftover(
-                    kind=Kind.APPLICATION_LEFT,
-                    run_id=run_id,
-                    application_id=application.application_id,
-                    why=f"it is {application.state}, but {self._end_of(run_id)}",
-                )
-
-    def _clusters(self) -> Iterator[Leftover]:
+            ids = {"application_id": application.application_id}
+            yield from self._left(Kind.APPLICATION_LEFT, application, application.state, ids)
         for cluster in self.inventory.clusters:
-            run_id = cluster.tags[RUN_TAG]
-            if self._is_over(run_id, cluster.created_at):
-                yield Leftover(
-                    kind=Kind.CLUSTER_LEFT,
-                    run_id=run_id,
-                    application_id=cluster.cluster_id,
-                    why=f"it is {cluster.state}, but {self._end_of(run_id)}",
-                )
-
-    def _stacks(self) -> Iterator[Leftover]:
+            yield from self._left(Kind.CLUSTER_LEFT, cluster, cluster.state, {"application_id": cluster.cluster_id})
         for stack in self.inventory.stacks:
-            run_id = stack.tags[RUN_TAG]
-            if self._is_over(run_id, stack.created_at):
-                why = f"it is {stack.status}, but {self._end_of(run_id)}"
-                yield Leftover(kind=Kind.STACK_LEFT, run_id=run_id, stack=stack.name, why=why)
+            yield from self._left(Kind.STACK_LEFT, stack, stack.status, {"stack": stack.name})
+
+    def _left(
+        self, kind: Kind, found: ObservedApplication | ObservedCluster | ObservedStack, state: str, ids: dict[str, str]
+    ) -> Iterator[Leftover]:
+        run_id = found.tags[RUN_TAG]
+        if self._is_over(run_id, found.created_at):
+            yield Leftover(kind=kind, run_id=run_id, why=f"it is {state}, but {self._end_of(run_id)}", **ids)
 
     def _slots(self) -> Iterator[Leftover]:
         for pipeline, slots in self.inventory.slots.items():

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from emr_pipelines.gateways.aws import client
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.gateways.table import _table
 
-from bench.burst import upload_burst
+from bench.burst import forget_clients, upload_burst
 from emrp.local import lifecycle
 from tests.local.conftest import LocalAwsUnderTest, eventually
 from tests.local.deployed import ROOT, DeployedStack, deploy
@@ -31,12 +29,6 @@ jobs:
   - name: only
     jobDriver: {sparkSubmit: {entryPoint: "s3://{{ stack.bucket }}/jobs/x.py"}}
 """
-
-
-def forget_clients() -> None:
-    """Let the next client of this process look at the environment as it then is."""
-    client.cache_clear()
-    _table.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -240,12 +240,8 @@ def test_stack_has_a_cluster_when_its_template_names_one(
     assert emr.describe_cluster(ClusterId=outputs["Id"])["Cluster"]["Status"]["State"] == "TERMINATED"
 
 
-def test_stack_is_rolled_back_with_the_reason_when_a_bootstrap_action_fails(
-    local_aws: LocalAwsUnderTest, bucket: str, unique: Callable[[str], str], eventually: Callable[..., Any]
-) -> None:
-    cloudformation = local_aws.client("cloudformation")
-    stack = unique("stack")
-    cloudformation.create_stack(StackName=stack, TemplateBody=template(f"s3://{bucket}/boot.sh", 1))
+def reasons_of_rollback(cloudformation: Any, stack: str, resource: str, eventually: Callable[..., Any]) -> list[str]:
+    """Wait until a stack is rolled back; returns what is said of one of its resources."""
 
     def rolled_back() -> bool:
         (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
@@ -254,7 +250,17 @@ def test_stack_is_rolled_back_with_the_reason_when_a_bootstrap_action_fails(
 
     eventually(rolled_back, every=0.2)
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-    reasons = [event.get("ResourceStatusReason", "") for event in events if event["LogicalResourceId"] == "Cluster"]
+    return [event.get("ResourceStatusReason", "") for event in events if event["LogicalResourceId"] == resource]
+
+
+def test_stack_is_rolled_back_with_the_reason_when_a_bootstrap_action_fails(
+    local_aws: LocalAwsUnderTest, bucket: str, unique: Callable[[str], str], eventually: Callable[..., Any]
+) -> None:
+    cloudformation = local_aws.client("cloudformation")
+    stack = unique("stack")
+    cloudformation.create_stack(StackName=stack, TemplateBody=template(f"s3://{bucket}/boot.sh", 1))
+
+    reasons = reasons_of_rollback(cloudformation, stack, "Cluster", eventually)
     assert any("bootstrap action 1 returned a non-zero return code" in reason for reason in reasons)
 
 
@@ -268,13 +274,6 @@ def test_stack_has_a_step_when_it_has_completed_and_fails_when_it_has_not(
     resources = {"Step": {"Type": "AWS::EMR::Step", "Properties": properties}}
     cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps({"Resources": resources}))
 
-    def rolled_back() -> bool:
-        (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        status: str = described["StackStatus"]
-        return status == "ROLLBACK_COMPLETE"
-
-    eventually(rolled_back, every=0.2)
-    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-    reasons = [event.get("ResourceStatusReason", "") for event in events if event["LogicalResourceId"] == "Step"]
+    reasons = reasons_of_rollback(cloudformation, stack, "Step", eventually)
     assert any("is FAILED. The command state-pusher-script is not on this machine" in reason for reason in reasons)
     emr.terminate_job_flows(JobFlowIds=[cluster_id])

@@ -38,9 +38,9 @@ def launched(record: RunRecord, clusters: FakeEmrOnEc2) -> Job:
 @pytest.fixture
 def submitted(launched: Job, record: RunRecord, clusters: FakeEmrOnEc2) -> Job:
     """The same, submitted as the step of the example event."""
-    clusters.set_step("s-1XXXXXXXXXXXX", "RUNNING", second=1)
+    clusters.set_step("s-1M4TZ8QW2KD7R", "RUNNING", second=1)
     job = record.save_task_token(launched, "token", "inner")
-    return record.link_job_run(job, "j-1", "s-1XXXXXXXXXXXX", "s3://bucket/logs/")
+    return record.link_job_run(job, "j-1", "s-1M4TZ8QW2KD7R", "s3://bucket/logs/")
 
 
 def add(invoke: Invoke, job: str = "preprocess") -> None:
@@ -125,7 +125,7 @@ class TestFollowing:
         step_functions: FakeStepFunctions,
         events: FakeDomainEvents,
     ) -> None:
-        clusters.set_step("s-1XXXXXXXXXXXX", "SUCCESS", second=30)
+        clusters.set_step("s-1M4TZ8QW2KD7R", "SUCCESS", second=30)
 
         invoke("handle_state_change", "step_completed")
         invoke("handle_state_change", "step_completed")
@@ -133,7 +133,7 @@ class TestFollowing:
         assert set(step_functions.outcomes) == {("token", "success")}
         (event,) = events.published
         ids = {name: event.detail[name] for name in ("applicationId", "jobRunId", "clusterId", "stepId")}
-        assert ids == {"applicationId": None, "jobRunId": None, "clusterId": "j-1", "stepId": "s-1XXXXXXXXXXXX"}
+        assert ids == {"applicationId": None, "jobRunId": None, "clusterId": "j-1", "stepId": "s-1M4TZ8QW2KD7R"}
         assert (event.detail["billed"], event.detail["costUsd"]) == (None, None)
         assert record.get_job(RUN_ID, "preprocess").attempt_history[0]["state"] == "SUCCESS"
 
@@ -163,7 +163,7 @@ class TestFollowing:
         clusters: FakeEmrOnEc2,
         step_functions: FakeStepFunctions,
     ) -> None:
-        clusters.set_step("s-1XXXXXXXXXXXX", "FAILED", second=30, details="Unknown Error. exit code 1")
+        clusters.set_step("s-1M4TZ8QW2KD7R", "FAILED", second=30, details="Unknown Error. exit code 1")
 
         check = {"runId": RUN_ID, "job": "preprocess", "taskToken": "token2", "executionArn": "inner"}
         invoke("check_status", check)
@@ -259,7 +259,7 @@ class TestEnd:
 
         invoke("clean_up", event)
 
-        assert clusters.asked("cancel_job_run") == ["s-1XXXXXXXXXXXX"]
+        assert clusters.asked("cancel_job_run") == ["s-1M4TZ8QW2KD7R"]
         assert clusters.clusters["j-1"].state == "TERMINATING"
         assert record.get_runs([RUN_ID])[RUN_ID].state == "CANCELLED"
 
@@ -383,7 +383,7 @@ class TestSweep:
         step_functions: FakeStepFunctions,
     ) -> None:
         step_functions.executions[RUN_ID] = {}
-        clusters.set_step("s-1XXXXXXXXXXXX", "SUCCESS", second=30)
+        clusters.set_step("s-1M4TZ8QW2KD7R", "SUCCESS", second=30)
 
         invoke("sweep", {"graceSeconds": 0})
 
@@ -422,7 +422,7 @@ def test_mail_names_the_failed_step_with_its_log_and_the_cluster_when_the_run_fa
     body = run_ended(run, [job], "emr-pipelines", {"preprocess": "Traceback\nValueError: no reading\n"}).body
 
     assert "ValueError: no reading" in body
-    assert "s3://bucket/logs/j-1/steps/s-1XXXXXXXXXXXX/" in body
+    assert "s3://bucket/logs/j-1/steps/s-1M4TZ8QW2KD7R/" in body
     assert "https://us-east-1.console.aws.amazon.com/emr/home?region=us-east-1#/clusterDetails/j-1" in body
     assert "emr-serverless" not in body
     assert "not known" in body  # what it costs

@@ -47,19 +47,19 @@ class TestRunJobFlow:
         self, invoke: Invoke, record: RunRecord, clusters: FakeEmrOnEc2, step_functions: FakeStepFunctions
     ) -> None:
         recorded(record)
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "STARTING", tags={"emr-pipelines:run": "another"})
-        clusters.find_cluster = lambda *_: "j-2AXXXXXXGAPLF"  # type: ignore[method-assign]
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "STARTING", tags={"emr-pipelines:run": "another"})
+        clusters.find_cluster = lambda *_: "j-2A7KQ3WEGAPLF"  # type: ignore[method-assign]
         invoke("launch_application", EVENT)
         assert step_functions.answers == []
 
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "WAITING")
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "WAITING")
         invoke("handle_state_change", "cluster_waiting")
         invoke("handle_state_change", "cluster_waiting")
 
         assert step_functions.outcomes == [("token", "success")]
         run = record.get_run(RUN_ID)
         assert run
-        assert (run.application_id, run.log_uri) == ("j-2AXXXXXXGAPLF", "s3://bucket/logs/")
+        assert (run.application_id, run.log_uri) == ("j-2A7KQ3WEGAPLF", "s3://bucket/logs/")
 
     def test_token_is_answered_at_once_when_the_event_came_before_it(
         self, invoke: Invoke, record: RunRecord, clusters: FakeEmrOnEc2, step_functions: FakeStepFunctions
@@ -89,15 +89,15 @@ class TestRunJobFlow:
     def test_run_fails_with_the_reason_when_a_bootstrap_action_fails(
         self, invoke: Invoke, record: RunRecord, clusters: FakeEmrOnEc2, step_functions: FakeStepFunctions
     ) -> None:
-        recorded(record, application_id="j-2AXXXXXXGAPLF")
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "BOOTSTRAPPING")
+        recorded(record, application_id="j-2A7KQ3WEGAPLF")
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "BOOTSTRAPPING")
         invoke("launch_application", EVENT)
 
         details = "BOOTSTRAP_FAILURE: bootstrap action 1 returned a non-zero return code"
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "TERMINATED_WITH_ERRORS", details=details)
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "TERMINATED_WITH_ERRORS", details=details)
         invoke("handle_state_change", "cluster_terminated_with_errors")
 
-        cause = f"Cluster j-2AXXXXXXGAPLF is TERMINATED_WITH_ERRORS. {details}"
+        cause = f"Cluster j-2A7KQ3WEGAPLF is TERMINATED_WITH_ERRORS. {details}"
         assert step_functions.answers == [("token", "ClusterUnavailableError", cause)]
 
     def test_run_fails_when_emr_refuses_the_request(
@@ -157,19 +157,19 @@ class TestTemplate:
         invoke("launch_application", EVENT)
         assert ([stack["StackName"] for stack in stacks.created], step_functions.answers) == ([STACK_NAME], [])
 
-        stacks.stacks[STACK_NAME] = ObservedStack(STACK_NAME, "CREATE_COMPLETE", "", {"Id": "j-2AXXXXXXGAPLF"})
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "STARTING")
+        stacks.stacks[STACK_NAME] = ObservedStack(STACK_NAME, "CREATE_COMPLETE", "", {"Id": "j-2A7KQ3WEGAPLF"})
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "STARTING")
         invoke("handle_state_change", "cluster_stack_complete")
         assert step_functions.answers == []
 
-        clusters.set_cluster("j-2AXXXXXXGAPLF", "WAITING")
+        clusters.set_cluster("j-2A7KQ3WEGAPLF", "WAITING")
         invoke("handle_state_change", "cluster_waiting")
         invoke("handle_state_change", "cluster_stack_complete")
 
         assert step_functions.outcomes == [("token", "success")]
         run = record.get_run(RUN_ID)
         assert run
-        assert run.application_id == "j-2AXXXXXXGAPLF"
+        assert run.application_id == "j-2A7KQ3WEGAPLF"
 
     @pytest.mark.parametrize(
         ("stack", "reason", "cause"),

@@ -2,8 +2,17 @@ import inspect
 from types import ModuleType
 
 import pytest
+from ministack.services import lambda_svc
 
-from emrp.local.patches.anchors import AnchorError, edit, replace, replace_store, require_names, source_digest
+from emrp.local.patches.anchors import (
+    AnchorError,
+    edit,
+    replace,
+    replace_store,
+    require_names,
+    require_source,
+    source_digest,
+)
 
 
 def _greet(name: str) -> str:
@@ -85,3 +94,15 @@ def test_replace_store_puts_the_new_one_there_when_the_old_is_empty(module: Modu
     module.__dict__["store"] = {}
     replace_store(module, "store", new)
     assert module.store is new
+
+
+def test_require_source_takes_what_replace_takes_when_the_module_is_not_imported() -> None:
+    digest = source_digest(lambda_svc._sweep_extract_cache)
+
+    require_source("services/lambda_svc.py", "_sweep_extract_cache", digest)
+
+
+@pytest.mark.parametrize("name", ["_sweep_extract_cache", "_nothing_of_the_kind"])
+def test_require_source_names_the_function_when_it_is_another_or_gone(name: str) -> None:
+    with pytest.raises(AnchorError, match=name):
+        require_source("services/lambda_svc.py", name, "000000000000")

@@ -13,7 +13,7 @@ from emrp.local.emr_on_ec2 import protocol
 from emrp.local.emr_on_ec2.in_process import InProcessClient
 from emrp.local.emr_on_ec2.records import ACTIVE_STEP, READY, TERMINATED, StepState
 from emrp.local.emr_serverless.in_process import to_api
-from emrp.local.patches.anchors import replace, require_names, when_first_asked
+from emrp.local.patches.anchors import replace, require_names, require_source, when_first_asked
 
 Properties = dict[str, Any]
 Provisioned = tuple[str, dict[str, str]]
@@ -30,6 +30,7 @@ _PARTS = {  # what a template has for each role, and its list and the role's nam
 }
 _UPDATED = {"AutoTerminationPolicy", "Instances", "ManagedScalingPolicy", "StepConcurrencyLevel", "Tags"}
 _STEP_ENDS = frozenset(StepState) - ACTIVE_STEP
+_RUNS_ON_WORKER_THREAD = "23955511141f"  # the digest of its source
 
 
 class NotStabilized(Exception):  # noqa: N818 -- CloudFormation's words: "did not stabilize"
@@ -38,7 +39,9 @@ class NotStabilized(Exception):  # noqa: N818 -- CloudFormation's words: "did no
 
 def install(client: InProcessClient) -> None:
     """Make stacks create, update and delete clusters and steps."""
-    require_names("services/cloudformation/provisioners.py", "_RESOURCE_HANDLERS", "_STACK_TAG_PROPERTY")
+    names = "_RESOURCE_HANDLERS", "_STACK_TAG_PROPERTY", "_REPLACING_PROPERTIES"
+    require_names("services/cloudformation/provisioners.py", *names)
+    require_source("services/cloudformation/stacks.py", "_runs_on_worker_thread", _RUNS_ON_WORKER_THREAD)
     when_first_asked(app.SERVICE_HANDLERS, "cloudformation", partial(_install, client))
 
 
@@ -58,7 +61,7 @@ def _install(client: InProcessClient) -> None:
     known = set(protocol.input_shape("RunJobFlow").members) - _UPDATED
     provisioners._REPLACING_PROPERTIES[CLUSTER] = tuple(sorted(known))
     provisioners._REPLACING_PROPERTIES[STEP] = ("ActionOnFailure", "HadoopJarStep", "JobFlowId", "Name")
-    replace(stacks, "_runs_on_worker_thread", "23955511141f", _or_waits)
+    replace(stacks, "_runs_on_worker_thread", _RUNS_ON_WORKER_THREAD, _or_waits)
 
 
 def _or_waits(runs_on_worker_thread: Callable[[str], bool]) -> Callable[[str], bool]:

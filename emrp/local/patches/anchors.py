@@ -4,6 +4,7 @@
 function that is otherwise used as it is. Both refuse to start the server on a ministack they do not know.
 """
 
+import ast
 import hashlib
 import inspect
 import linecache
@@ -71,6 +72,22 @@ def require_names(path: str, *names: str) -> None:
             raise AnchorError(_complaint(f"{path}: {name}", "it does not exist"))
 
 
+def require_source(path: str, name: str, digest: str) -> None:
+    """Check that a function of such a module has the source with the given digest, which `replace` expects later."""
+    source = _functions(path).get(name, "")
+    if (found := _digest(source)) != digest:
+        raise AnchorError(_complaint(f"{path}: {name}", f"its source is {found} instead of {digest}"))
+
+
+@cache
+def _functions(path: str) -> dict[str, str]:
+    """Return the source of each function of a module by its name."""
+    text = (resources.files("ministack") / path).read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {node.name: "".join(lines[node.lineno - 1 : node.end_lineno]) for node in functions}
+
+
 def when_first_asked(handlers: MutableMapping[str, Any], service: str, install_in_it: Callable[[], None]) -> None:
     """Change a service when its first request comes, since ministack imports it only then."""
     handler = handlers[service]
@@ -94,7 +111,10 @@ def changed_text(label: str, text: str, *changes: tuple[str, str]) -> str:
 
 def source_digest(function: object) -> str:
     """Return a short digest of a function's source text."""
-    source = inspect.getsource(function)  # type: ignore[arg-type]
+    return _digest(inspect.getsource(function))  # type: ignore[arg-type]
+
+
+def _digest(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 

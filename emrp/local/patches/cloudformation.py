@@ -11,10 +11,11 @@ from uuid import uuid4
 from ministack import app
 
 from emrp.local.events import publish_aws_event
-from emrp.local.patches.anchors import replace, require_names, when_first_asked
+from emrp.local.patches.anchors import replace, require_names, require_source, when_first_asked
 
 _QUERY, _ALARM = "AWS::Logs::QueryDefinition", "AWS::CloudWatch::Alarm"
 _STACK = "AWS::CloudFormation::Stack"
+_ADD_EVENT = "0adea13d13a6"  # the digest of its source
 
 Properties = dict[str, Any]
 Provisioned = tuple[str, dict[str, str]]
@@ -23,13 +24,14 @@ Provisioned = tuple[str, dict[str, str]]
 def install() -> None:
     """Make stacks take both, and tell of themselves."""
     require_names("services/cloudformation/provisioners.py", "_RESOURCE_HANDLERS")
+    require_source("services/cloudformation/stacks.py", "_add_event", _ADD_EVENT)
     when_first_asked(app.SERVICE_HANDLERS, "cloudformation", _install)
 
 
 def _install() -> None:
     from ministack.services.cloudformation import provisioners, stacks  # noqa: PLC0415 -- takes a second
 
-    replace(stacks, "_add_event", "0adea13d13a6", _publishing)
+    replace(stacks, "_add_event", _ADD_EVENT, _publishing)
 
     handlers = provisioners._RESOURCE_HANDLERS
     handlers[_QUERY] = {"create": _create_query, "update": _keep, "delete": _forget}
