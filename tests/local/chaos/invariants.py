@@ -148,7 +148,8 @@ def _look_at_news(findings: Findings, world: World, run: ChaosRun, record: Item,
 
 def check_all(world: World, runs: Iterable[ChaosRun]) -> Findings:
     """Check what concerns all runs that there were: each job run is one job's, and nothing is open."""
-    world.sweep()  # it closes runs that were stopped before they had jobs
+    for _ in range(2):  # of a run that was stopped while it was planned the first ends the jobs, the next closes it
+        world.sweep()
     findings = Findings()
     known: Counter[str] = Counter()
     resources = set()

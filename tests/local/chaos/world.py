@@ -15,11 +15,16 @@ import pytest
 from emrp.dead_letters import held, redrive
 from emrp.local import lifecycle
 from tests.local.chaos.scenarios import TEMPLATE, Scenario
-from tests.local.conftest import LocalAwsUnderTest
+from tests.local.conftest import ROLE_ARN, LocalAwsUnderTest
 from tests.local.deployed import DeployedStack, deploy
 
 # Nobody waits long for what was lost.
-_PARAMETERS = {"HeartbeatSeconds": "8", "RunningHeartbeatSeconds": "8", "WaitingHeartbeatSeconds": "8"}
+_PARAMETERS = {
+    "HeartbeatSeconds": "8",
+    "RunningHeartbeatSeconds": "8",
+    "WaitingHeartbeatSeconds": "8",
+    "ClusterTemplateRoleArn": ROLE_ARN,
+}
 _RUNS_OF_A_PIPELINE = 2  # of many failures in a quarter of an hour people are told together
 _END = re.compile(r"(Pipeline|Job) Run (Succeeded|Failed|Cancelled|Skipped|Timed Out)")
 _FAST = {"EMRP_SIMULATED_JOB_SECONDS": "0.1", "EMRP_API_QUOTAS": "off"}
