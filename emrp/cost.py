@@ -189,7 +189,7 @@ def _show(lines: dict[str, Line], total: Line, by: By, period: str) -> None:
     if total.unpriced:
         runs = "1 run" if len(total.unpriced) == 1 else f"{len(total.unpriced)} runs"
         console.print(
-            f"\n{runs} cannot be priced in full: a job has not ended, it was on a cluster of EMR on EC2, or the prices of "
-            "the region and architecture are not known; the parameter EmrServerlessPrices of the stack takes them.",
+            f"\n{runs} cannot be priced in full: a job has not ended, it was on a cluster of EMR on EC2, or the prices "
+            "of the region and architecture are not known; the parameter EmrServerlessPrices of the stack takes them.",
             markup=False,
         )
