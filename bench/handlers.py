@@ -15,7 +15,7 @@ _ROUNDS = 7
 _BAR = 1.5
 _GATEWAYS = {
     'DomainEvents(os.environ["STACK_NAME"]': "boto3.client('events')",
-    "EmrServerless()": "boto3.client('emr-serverless')",
+    "Gateways(": "boto3.client('emr-serverless'); boto3.client('stepfunctions')",
     "LogTails()": "boto3.client('s3')",
     "NotificationTopic(": "boto3.client('sns')",
     "PipelineBucket(": "boto3.client('s3')",
