@@ -13,20 +13,22 @@ from bench.measure import Measure
 ROOT = Path(__file__).parents[1]
 _ROUNDS = 7
 _BAR = 1.5
-_GATEWAYS = {
-    'DomainEvents(os.environ["STACK_NAME"]': "boto3.client('events')",
-    "Gateways(": "boto3.client('emr-serverless'); boto3.client('stepfunctions')",
-    "LogTails()": "boto3.client('s3')",
-    "NotificationTopic(": "boto3.client('sns')",
-    "PipelineBucket(": "boto3.client('s3')",
-    "PipelineRegistry(": "boto3.resource('dynamodb')",
-    "RunRecord(": "boto3.resource('dynamodb')",
-    "Schedules(": "boto3.client('scheduler')",
-    "StepFunctions()": "boto3.client('stepfunctions')",
-    'client("dynamodb")': "boto3.client('dynamodb')",
-}
 # Checks whole pipeline files, with pydantic; nobody waits for it, and imported later it would take Lambda longer.
 _MAY_TAKE_LONGER = {"register_pipeline"}
+# Prints each client and resource that code makes; a resource makes a client of its own.
+_RECORDING = """
+import boto3
+
+def recorded(kind, make):
+    def record(service, *args, **options):
+        print(f"{{kind}}:{{service}}")
+        return make(service, *args, **options)
+    return record
+
+boto3.client = recorded("client", boto3.client)
+boto3.resource = recorded("resource", boto3.resource)
+{code}
+"""
 _ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -45,15 +47,24 @@ def measure() -> Measure:
 
 
 def _ratios(app: Path) -> list[float]:
-    source = app.read_text()
-    clients = sorted({code for gateway, code in _GATEWAYS.items() if gateway in source})
-    environment = {**_ENVIRONMENT, **dict.fromkeys(re.findall(r'os\.environ\["(\w+)"\]', source), "1")}
-    yardstick = "; ".join(["import boto3", *clients])
+    environment = {**_ENVIRONMENT, **dict.fromkeys(re.findall(r'os\.environ\["(\w+)"\]', app.read_text()), "1")}
     handler = f"import {app.parent.name}.app"
+    yardstick = "; ".join(["import boto3", *_clients_made_by(handler, environment)])
     return [_seconds(handler, environment) / _seconds(yardstick, environment) for _ in range(_ROUNDS)]
+
+
+def _clients_made_by(code: str, environment: dict[str, str]) -> list[str]:
+    """Run code and return the calls by which it makes its clients and resources, each once."""
+    made = _run(_RECORDING.format(code=code), environment, capture_output=True).stdout.decode().split()
+    return sorted({f"boto3.{kind}({service!r})" for kind, service in (call.split(":") for call in made)})
 
 
 def _seconds(code: str, environment: dict[str, str]) -> float:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, check=True)
+    _run(code, environment)
     return time.perf_counter() - started
+
+
+def _run(code: str, environment: dict[str, str], *, capture_output: bool = False) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=capture_output)

@@ -65,10 +65,13 @@ class CallFault(_Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class EventFault(_Fault):
-    """What becomes of an event; `shuffle` delays it by any time up to `seconds`. The others are patterns."""
+    """What becomes of an event; `shuffle` delays it by any time up to `seconds`. The others are patterns.
+
+    Without any it is an event of EMR Serverless or of EMR on EC2.
+    """
 
     effect: Literal["drop", "repeat", "delay", "shuffle"]
-    source: str = "aws.emr-serverless"
+    source: str = "aws.emr*"
     detail_type: str = "*"
     state: str = "*"
 
@@ -287,7 +290,7 @@ async def _fail(call: _Call, fault: CallFault, send: Send) -> None:
         await _respond(
             send, status, "application/xml", f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         )
-    elif call.operation.startswith("sns:"):
+    elif call.operation.startswith(("sns:", "cloudformation:")):
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         await _respond(send, status, "text/xml", f"<ErrorResponse>{error}</ErrorResponse>")
     else:

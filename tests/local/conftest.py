@@ -74,14 +74,14 @@ class LocalAwsUnderTest:
         arn: str = started["executionArn"]
         return arn
 
-    def ended(self, execution_arn: str) -> dict[str, Any]:
+    def ended(self, execution_arn: str, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """Wait for the end of an execution; returns its description."""
 
         def description() -> dict[str, Any] | None:
             described: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution_arn)
             return described if described["status"] != "RUNNING" else None
 
-        return eventually(description)
+        return eventually(description, seconds)
 
     def run(self, definition: dict[str, Any], data: object = None) -> dict[str, Any]:
         """Run a new state machine to its end."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.local.chaos.faults import TRIALS, Trial
 from tests.local.chaos.invariants import check, check_all
-from tests.local.chaos.scenarios import PlannedJob, Scenario
+from tests.local.chaos.scenarios import CLUSTER, STACK, TRANSIENT, PlannedJob, Scenario
 from tests.local.chaos.world import World, world
 from tests.local.conftest import eventually
 from tests.local.deployed import ROOT
@@ -39,11 +39,12 @@ def test_run_ends_with_the_truth_when_one_thing_fails(chaos: World, trial: Trial
     assert not check(chaos, [run])
 
 
+@pytest.mark.parametrize("where", [TRANSIENT, CLUSTER, STACK])
 @pytest.mark.parametrize("function", ["PlanRun", "LaunchApplication", "AddJobRun", "CleanUp"])
-def test_run_leaves_nothing_behind_when_it_is_stopped_anywhere(chaos: World, function: str) -> None:
+def test_run_leaves_nothing_behind_when_it_is_stopped_anywhere(chaos: World, function: str, where: str) -> None:
     held = {"effect": "delay", "function": f"*{function}*", "seconds": 2.0, "times": 1}
     chaos.faults(calls=[held])
-    run = chaos.start(Scenario(lifecycle="transient", stopped=True))
+    run = chaos.start(Scenario(where=where, stopped=True))
     eventually(chaos.struck)
 
     chaos.stop(run)
@@ -53,7 +54,7 @@ def test_run_leaves_nothing_behind_when_it_is_stopped_anywhere(chaos: World, fun
 
 
 def test_run_leaves_nothing_behind_when_somebody_cancels_its_job_run(chaos: World) -> None:
-    run = chaos.start(Scenario(FOREVER.jobs, lifecycle="transient", stopped=True))
+    run = chaos.start(Scenario(FOREVER.jobs, where=TRANSIENT, stopped=True))
     job_run_id = eventually(lambda: chaos.items(f"RUN#{run.run_id}").get("JOB#a", {}).get("job_run_id"), 60)
     application_id = chaos.items(f"RUN#{run.run_id}")["RUN"]["application_id"]
     emr = chaos.client("emr-serverless")

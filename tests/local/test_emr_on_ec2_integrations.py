@@ -2,15 +2,31 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emrp.local import REGION
 from tests.local.conftest import LocalAwsUnderTest
 
 API = "arn:aws:states:::elasticmapreduce:"
 BUCKET = "emr-on-ec2-integrations"
-HIVE = "INSERT OVERWRITE DIRECTORY '${OUTPUT}' USING csv SELECT count(*) FROM text.`${INPUT}/logs`;"
+# The example states of the page, word for word.
+PAGE = Path(__file__).with_name("emr_integration_page.json")
+# What its step runs is AWS's; this does the same with its own log.
+HIVE = r"""
+CREATE EXTERNAL TABLE requests (date DATE, uri STRING, os STRING)
+ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'
+WITH SERDEPROPERTIES ("input.regex" = "(\\S+)\\s+(\\S+)\\s+.*\\((\\w+).*\\)")
+LOCATION '${INPUT}/cloudfront/data';
+INSERT OVERWRITE DIRECTORY '${OUTPUT}/os_requests/' ROW FORMAT DELIMITED FIELDS TERMINATED BY ','
+SELECT os, count(*) FROM requests GROUP BY os;
+"""
+LOG = """2026-07-05	/index.html	Mozilla/5.0 (Linux; x86_64)
+2026-07-05	/logo.png	Mozilla/5.0 (Linux; x86_64)
+2026-07-06	/index.html	Mozilla/5.0 (Android; Mobile)
+"""
 LONG = 120.0
 GROUPS = [
     {"Name": name, "InstanceRole": role, "InstanceType": "m5.xlarge", "InstanceCount": 1}
@@ -22,10 +38,27 @@ GROUPS = [
 def bucket(local_aws: LocalAwsUnderTest) -> str:
     s3 = local_aws.client("s3")
     s3.create_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key="cloudfront/code/Hive_CloudFront.q", Body=HIVE)
-    s3.put_object(Bucket=BUCKET, Key="logs/one.txt", Body="first\nsecond\n")
     s3.put_object(Bucket=BUCKET, Key="boot.sh", Body="sudo yum install -y jq\necho $1 is installed\nexit $2\n")
     return BUCKET
+
+
+@pytest.fixture(scope="module")
+def samples(local_aws: LocalAwsUnderTest, bucket: str) -> str:
+    """What the page takes for granted: AWS's bucket with samples, one for logs, and ours."""
+    s3, samples = local_aws.client("s3"), f"{REGION}.elasticmapreduce.samples"
+    for name in (samples, "aws-logs-123456789012-us-east-1"):
+        s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=samples, Key="cloudfront/code/Hive_CloudFront.q", Body=HIVE)
+    s3.put_object(Bucket=samples, Key="cloudfront/data/access.log", Body=LOG)
+    return bucket
+
+
+def lines_below(local_aws: LocalAwsUnderTest, prefix: str) -> list[str]:
+    """All lines of the objects below a prefix, sorted."""
+    s3 = local_aws.client("s3")
+    found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    bodies = [s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read().decode() for item in found]
+    return sorted("".join(bodies).splitlines())
 
 
 def task(api: str, parameters: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -36,9 +69,9 @@ def machine(**states: dict[str, Any]) -> dict[str, Any]:
     """A machine in which every state comes after the one before it and leaves its result below its name."""
     names = [*states, None]
     for name, following in zip(states, names[1:], strict=True):
-        states[name] = {"ResultPath": f"$.{name}", **states[name]} | (
-            {"Next": following} if following else {"End": True}
-        )
+        state = {"ResultPath": f"$.{name}", **states[name]}
+        state.pop("End", None)
+        states[name] = state | ({"Next": following} if following else {"End": True})
     return {"QueryLanguage": "JSONPath", "StartAt": names[0], "States": states}
 
 
@@ -49,10 +82,13 @@ def step(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.spark
 def test_examples_of_the_integration_page_succeed_in_one_machine_when_their_placeholders_are_filled(
-    local_aws: LocalAwsUnderTest, bucket: str, eventually: Callable[..., Any]
+    local_aws: LocalAwsUnderTest, samples: str
 ) -> None:
-    """In the page's text `<region>` and `<mybucket>` are ours, and the resource of the last example has its region."""
-    on_cluster = {"ClusterId.$": "$.ClusterId"}
+    """Region, bucket and cluster ids are the page's placeholders; the states are as it prints them, one after another.
+
+    It resizes two clusters that it does not create: a cluster has either groups or fleets.
+    """
+    page = json.loads(PAGE.read_text().replace("<region>", REGION).replace("<mybucket>", samples))
     fleets = [
         {
             "InstanceFleetType": kind,
@@ -62,60 +98,45 @@ def test_examples_of_the_integration_page_succeed_in_one_machine_when_their_plac
         }
         for kind, name in (("MASTER", "MASTER"), ("CORE", "MyCoreFleet"))
     ]
-    cluster = {
-        "Name": "MyWorkflowCluster",
-        "VisibleToAllUsers": True,
-        "ReleaseLabel": "emr-5.28.0",
-        "Applications": [{"Name": "Hive"}],
-        "ServiceRole": "EMR_DefaultRole",
-        "JobFlowRole": "EMR_EC2_DefaultRole",
-        "LogUri": f"s3n://{bucket}/elasticmapreduce/",
-        "Instances": {"KeepJobFlowAliveWhenNoSteps": True, "InstanceFleets": fleets},
-    }
-    hive = step(
-        *("hive-script", "--run-hive-script", "--args"),
-        *("-f", f"s3://{bucket}/cloudfront/code/Hive_CloudFront.q"),
-        *("-d", f"INPUT=s3://{bucket}", "-d", f"OUTPUT=s3://{bucket}/MyHiveQueryResults/"),
-    )
-    resize = {"TargetOnDemandCapacity": 8, "TargetSpotCapacity": 0}
+    kept = {"KeepJobFlowAliveWhenNoSteps": True}
+    for kind in ("Group", "Fleet"):
+        parameters = page[f"ModifyInstance{kind}ByName"]["Parameters"]
+        assert parameters.pop("ClusterId") == "j-1234567890123"
+        parameters["ClusterId.$"] = f"$.Create_{kind}s.ClusterId"
+    page["Create_Cluster"]["ResultPath"] = "$"
     definition = machine(
-        Create_Cluster=task("createCluster.sync", cluster, ResultPath="$"),
-        Enable_Termination_Protection=task(
-            "setClusterTerminationProtection", on_cluster | {"TerminationProtected": True}
-        ),
-        Step_One=task("addStep.sync", on_cluster | {"Step": hive}),
-        Step_Two=task("addStep", on_cluster | {"Step": hive}, ResultPath="$.AddStepsResult"),
-        Cancel_Step_One=task("cancelStep", on_cluster | {"StepId.$": "$.AddStepsResult.StepId"}),
-        ModifyInstanceFleetByName=task(
-            "modifyInstanceFleetByName", on_cluster | {"InstanceFleetName": "MyCoreFleet", "InstanceFleet": resize}
-        ),
+        Create_Cluster=page["Create_Cluster"],
+        Create_Groups=task("createCluster", {"Name": "groups", "Instances": kept | {"InstanceGroups": GROUPS}}),
+        Create_Fleets=task("createCluster", {"Name": "fleets", "Instances": kept | {"InstanceFleets": fleets}}),
+        Enable_Termination_Protection=page["Enable_Termination_Protection"],
+        Step_One=page["Step_One"],
+        AddStepsResult=task("addStep", page["Step_One"]["Parameters"]),
+        Cancel_Step_One=page["Cancel_Step_One"],
+        ModifyInstanceGroupByName=page["ModifyInstanceGroupByName"],
+        ModifyInstanceFleetByName=page["ModifyInstanceFleetByName"],
         Disable_Termination_Protection=task(
-            "setClusterTerminationProtection", on_cluster | {"TerminationProtected": False}
+            "setClusterTerminationProtection", {"ClusterId.$": "$.ClusterId", "TerminationProtected": False}
         ),
-        Terminate_Cluster=task("terminateCluster.sync", on_cluster),
+        Terminate_Cluster=page["Terminate_Cluster"],
+        Terminate_Groups=task("terminateCluster.sync", {"ClusterId.$": "$.Create_Groups.ClusterId"}),
+        Terminate_Fleets=task("terminateCluster.sync", {"ClusterId.$": "$.Create_Fleets.ClusterId"}),
     )
     execution = local_aws.start_execution(definition)
 
-    def description() -> dict[str, Any] | None:
-        found: dict[str, Any] = local_aws.client("stepfunctions").describe_execution(executionArn=execution)
-        return found if found["status"] != "RUNNING" else None
-
-    described = eventually(description, LONG, every=0.2)
+    described = local_aws.ended(execution, LONG)
     assert described["status"] == "SUCCEEDED", described.get("cause")
     output = json.loads(described["output"])
     assert output["Step_One"]["Step"]["Status"]["State"] == "COMPLETED"
     assert output["Cancel_Step_One"]["CancelStepsInfo"]["Status"] == "SUBMITTED"
-    emr, s3 = local_aws.client("emr"), local_aws.client("s3")
-    ended = emr.describe_cluster(ClusterId=output["ClusterId"])["Cluster"]["Status"]
-    assert (ended["State"], ended["StateChangeReason"]["Code"]) == ("TERMINATED", "USER_REQUEST")
-    core = emr.list_instance_fleets(ClusterId=output["ClusterId"])["InstanceFleets"][1]
+    emr = local_aws.client("emr")
+    for cluster in (output, output["Create_Groups"], output["Create_Fleets"]):
+        ended = emr.describe_cluster(ClusterId=cluster["ClusterId"])["Cluster"]["Status"]
+        assert (ended["State"], ended["StateChangeReason"]["Code"]) == ("TERMINATED", "USER_REQUEST")
+    core = emr.list_instance_groups(ClusterId=output["Create_Groups"]["ClusterId"])["InstanceGroups"][1]
+    assert core["RequestedInstanceCount"] == 8
+    core = emr.list_instance_fleets(ClusterId=output["Create_Fleets"]["ClusterId"])["InstanceFleets"][1]
     assert core["TargetOnDemandCapacity"] == 8
-    (result,) = [
-        found["Key"]
-        for found in s3.list_objects_v2(Bucket=bucket, Prefix="MyHiveQueryResults/part")["Contents"]
-        if found["Size"]
-    ]
-    assert s3.get_object(Bucket=bucket, Key=result)["Body"].read() == b"2\n"
+    assert lines_below(local_aws, "MyHiveQueryResults/") == ["Android,1", "Linux,2"]
 
 
 def test_failures_reach_the_machine_when_a_step_fails_or_a_name_is_unknown(local_aws: LocalAwsUnderTest) -> None:

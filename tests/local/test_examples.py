@@ -23,22 +23,7 @@ TEXT_KEY = "landing/texts/a text, naïve.txt"
 DAILY_KEY = "landing/sensors/daily/readings.csv"
 FEATURES = ("temperature", "vibration", "pressure")
 RUN_SECONDS = 600.0  # all of them run at once
-TEMPLATE = """
-Parameters: {Nodes: {Type: Number}}
-Resources:
-  Cluster:
-    Type: AWS::EMR::Cluster
-    Properties:
-      Name: templated
-      ReleaseLabel: emr-7.9.0
-      ServiceRole: EMR_DefaultRole
-      JobFlowRole: EMR_EC2_DefaultRole
-      Instances:
-        KeepJobFlowAliveWhenNoSteps: true
-        MasterInstanceGroup: {InstanceCount: 1, InstanceType: m5.xlarge}
-        CoreInstanceGroup: {Name: CORE, InstanceCount: !Ref Nodes, InstanceType: m5.xlarge}
-Outputs: {ClusterId: {Value: !Ref Cluster}}
-"""
+TEMPLATE = Path(__file__).with_name("cluster_template.yaml")
 MACHINE_STATES = ((22.0, 0.4, 1.0), (61.0, 4.5, 6.2), (88.0, 9.0, 9.5))
 
 
@@ -192,7 +177,7 @@ def test_cluster_trains_the_same_model_and_is_gone_when_its_run_has_ended(stack:
 
 
 def test_cluster_of_a_template_is_resized_and_goes_with_its_stack_when_its_run_has_ended(stack: DeployedStack) -> None:
-    stack.put("jobs/cluster.yaml", TEMPLATE)
+    stack.put("jobs/cluster.yaml", TEMPLATE.read_text())
     cluster = {"template": "s3://{{ stack.bucket }}/jobs/cluster.yaml", "parameters": {"Nodes": 2}}
     bigger = {"name": "bigger", "resize": {"instanceGroup": "CORE", "InstanceCount": 3}}
     execution = stack.aws.client("stepfunctions").start_execution(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emrp.local import lifecycle
+from emrp.local.patches.lambda_svc import KEPT_LOG_STREAMS
 from tests.local.conftest import LocalAwsUnderTest
 
 ECHO = """
@@ -52,6 +53,16 @@ def test_worker_goes_on_when_a_handler_has_raised(local_aws: LocalAwsUnderTest) 
     _, after = _invoke(local_aws, function)
     assert (error, payload["errorType"], payload["errorMessage"]) == ("Unhandled", "KeyError", "'no'")
     assert before["pid"] == after["pid"]
+
+
+def test_log_has_the_latest_invocations_when_there_have_been_many(local_aws: LocalAwsUnderTest) -> None:
+    function = local_aws.create_function("def handler(event, context): print('number', event['number'])")
+    for number in range(KEPT_LOG_STREAMS + 2):
+        _invoke(local_aws, function, number=number)
+
+    pages = local_aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+    numbers = [event["message"] for page in pages for event in page["events"] if event["message"].startswith("number")]
+    assert numbers == [f"number {number}" for number in range(2, KEPT_LOG_STREAMS + 2)]
 
 
 def test_error_is_a_marshal_error_when_the_result_is_not_json(local_aws: LocalAwsUnderTest) -> None:

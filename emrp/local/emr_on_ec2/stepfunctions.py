@@ -21,6 +21,8 @@ from emrp.local.emr_serverless.in_process import UnknownMember, to_api
 from emrp.local.patches.stepfunctions_execution import ExecutionEnded, wait_for
 
 PREFIX = "arn:aws:states:::elasticmapreduce:"
+# The last example of the page that describes the integration is printed so; all of its examples run here.
+AS_MISPRINTED = "arn:aws::states:::elasticmapreduce:"
 Members = dict[str, Any]
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
@@ -36,11 +38,12 @@ _APIS = _WAITED_FOR | {
 
 def install(client: InProcessClient) -> None:
     """Make Task states with these resources work."""
-    stepfunctions._SERVICE_DISPATCH[PREFIX] = partial(_run_task, _Integration(client))
+    for prefix in (PREFIX, AS_MISPRINTED):
+        stepfunctions._SERVICE_DISPATCH[prefix] = partial(_run_task, _Integration(client), prefix)
 
 
-def _run_task(integration: "_Integration", resource: str, arguments: Members) -> Members:
-    name, _, pattern = resource.removeprefix(PREFIX).partition(".")
+def _run_task(integration: "_Integration", prefix: str, resource: str, arguments: Members) -> Members:
+    name, _, pattern = resource.removeprefix(prefix).partition(".")
     if name not in _APIS or pattern not in {"", "sync"} or (pattern and name not in _WAITED_FOR):
         raise _error("States.Runtime", f"The resource {resource} is not supported by Step Functions.")
     perform: Callable[[Members], Members] = getattr(

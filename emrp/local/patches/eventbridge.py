@@ -3,6 +3,8 @@
 ministack invokes a Lambda target once, whatever comes of it, and knows no dead-letter queue of a target. Here the
 function is invoked asynchronously as Lambda does it (two retries, then its own dead-letter queue or failure
 destination), and an event whose target does not exist goes to the dead-letter queue of the rule's target.
+
+It also keeps a list of all events, which nobody can read.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,8 @@ Json = dict[str, Any]
 
 
 def install() -> None:
-    """Retry failed targets, or keep what they did not take."""
+    """Retry failed targets, or keep what they did not take; keep nothing else."""
+    edit(eventbridge, "_put_events", ("        _events_log_list().append(event_record)\n", ""))
     edit(
         eventbridge,
         "_dispatch_to_lambda",

@@ -2,7 +2,7 @@
 
 ministack's worker process reports every exception as Runtime.HandlerError and is killed for it, can mistake what a
 function (or a program that it runs) prints for its result, waits a fixed time for log lines that may not come, and
-lives on when the server is killed while it works.
+lives on when the server is killed while it works. And the log of every invocation stays in memory for ever.
 """
 
 import json
@@ -16,6 +16,8 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from emrp.local.patches.anchors import changed_text, edit, replace
+
+KEPT_LOG_STREAMS = 500  # of a function; ministack begins one for each invocation
 
 _END_OF_LOG = "\x00end of log"
 _LOG_SECONDS = 1.0
@@ -141,7 +143,21 @@ def install() -> None:
         ('"md5_attrs": "",', '"md5_attrs": _sqs._md5_msg_attrs(attributes),'),
         _failed_event=_failed_event,
     )
+    edit(
+        lambda_svc,
+        "_emit_lambda_logs",
+        (
+            '        stream = group["streams"][stream_name]\n',
+            '        stream = group["streams"][stream_name]\n        _forget_oldest(group["streams"])\n',
+        ),
+        _forget_oldest=_forget_oldest,
+    )
     replace(lambda_runtime.Worker, "_drain_stderr_bounded", "3fd7cc742872", _until_end_of_log)
+
+
+def _forget_oldest(streams: dict[str, Any]) -> None:
+    for name in list(streams)[:-KEPT_LOG_STREAMS]:
+        streams.pop(name, None)  # of several threads one comes first
 
 
 def _failed_event(function: str, target_arn: str, envelope: dict[str, Any]) -> tuple[str, dict[str, Any]]:

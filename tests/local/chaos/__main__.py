@@ -15,15 +15,16 @@ from rich.table import Table
 from bench.measure import resident
 from tests.local.chaos.faults import KINDS, TRIALS, of_kind
 from tests.local.chaos.invariants import Findings, check, check_all
-from tests.local.chaos.scenarios import Scenario, random_faults, random_scenario
-from tests.local.chaos.simulated import attempts, problems
+from tests.local.chaos.scenarios import CLUSTER, STACK, TRANSIENT, Scenario, random_faults, random_scenario
+from tests.local.chaos.simulated import attempts
 from tests.local.chaos.world import World, world
 
 _AT_A_TIME = 25
-_AT_EACH_KIND = 10  # enough for every call to be made
+_AT_EACH_KIND = 5  # enough for every call to be made
 _OFTEN, _SELDOM = 0.3, 0.1  # how much of all calls and events
 _WARM = 100  # after so many runs a server has what it needs
-_MORE_FILES, _MORE_MEMORY = 5, 100.0  # what it may need more in the end; ministack keeps histories and logs in memory
+_MORE_FILES = 5  # what it may need more in the end
+_MIB_OF_A_RUN = 0.2  # what stays of each run: its record, its job runs and the histories of its executions
 _OF_A_WORKER = 10  # pipes to it and connections from its clients
 
 
@@ -75,11 +76,14 @@ class Chaos:
 
     def simulate(self) -> None:
         """Let everything happen at every moment of a simulated run."""
-        for name, attempt in attempts():
+        for attempt in attempts():
             with contextlib.redirect_stdout(None):  # the functions' metrics
-                found = list(problems(attempt))
+                found = list(attempt.problems())
             self._note(
-                f"simulated, at every moment: {name}", len(found), len(found), Findings(lies=[*filter(None, found)])
+                f"simulated, at every moment: {attempt.name}",
+                len(found),
+                len(found),
+                Findings(lies=[*filter(None, found)]),
             )
 
     def try_events(self, made: World) -> None:
@@ -93,7 +97,8 @@ class Chaos:
         for kind in KINDS:
             # Otherwise nobody has to ask EMR.
             made.faults(seed=self._seed, calls=of_kind(kind), events=[{"effect": "drop", "probability": 0.2}])
-            self._end(made, f"each call, {kind}", [Scenario(lifecycle="transient")] * _AT_EACH_KIND)
+            places = (TRANSIENT, CLUSTER, STACK)
+            self._end(made, f"each call, {kind}", [Scenario(where=where) for where in places] * _AT_EACH_KIND)
 
     def try_at_random(self, made: World, kind: str, runs: int, share: float) -> Iterator[int]:
         """Try runs, some at a time; yield how many there have been after each time."""
@@ -107,16 +112,16 @@ class Chaos:
         """Look for what all of the runs have left."""
         self._note("all of these runs together", 0, 0, check_all(made, made.started))
 
-    def look_at_resources(self, before: Resources, after: Resources) -> None:
-        """Look for what the server has kept since it was warm."""
+    def look_at_resources(self, before: Resources, after: Resources, runs: int) -> None:
+        """Look for what the server has kept since it was warm, so many runs ago."""
         has_grown = (
             after.files > before.files + _MORE_FILES
             or after.temporary > before.temporary + _MORE_FILES
-            or after.memory > before.memory + _MORE_MEMORY
+            or after.memory > before.memory + _MIB_OF_A_RUN * runs
             or after.channels > _OF_A_WORKER * (after.workers + 1)
         )
         leaked = [f"{before}, then {after}"] * has_grown
-        self._note(f"the server: {before} after {_WARM} runs, {after} in the end", 0, 0, Findings(leaked=leaked))
+        self._note(f"the server: {before} before {runs} runs, {after} in the end", 0, 0, Findings(leaked=leaked))
 
     def _end(self, made: World, kind: str, scenarios: list[Scenario]) -> None:
         before = made.tried
@@ -150,13 +155,13 @@ def main() -> int:
         chaos.try_calls(made)
         for _ in chaos.try_at_random(made, "anything, on 30 % of calls and events", asked.random, _OFTEN):
             pass
-        warm = Resources.of(made)
+        warm, since = Resources.of(made), asked.soak
         for runs in chaos.try_at_random(made, "anything, on 10 % of calls and events, in a row", asked.soak, _SELDOM):
             console.print(f"after {runs} runs: {Resources.of(made)}")
             if runs == _WARM:
-                warm = Resources.of(made)
+                warm, since = Resources.of(made), asked.soak - runs
         chaos.look_at_all(made)
-        chaos.look_at_resources(warm, Resources.of(made))
+        chaos.look_at_resources(warm, Resources.of(made), since)
     console.print(_table(chaos.figures, asked.seed))
     console.print(f"{made.redriven} messages came to a dead-letter queue and were sent again from there.")
     return int(any(figures.found for figures in chaos.figures.values()))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.local.chaos.scenarios import KILLED, PlannedJob, Scenario
+from tests.local.chaos.scenarios import CLUSTER, KILLED, STACK, PlannedJob, Scenario
 
 Fault = dict[str, Any]
 
@@ -15,17 +15,24 @@ CALLS = {
     "LaunchApplication": [
         "dynamodb:UpdateItem", "dynamodb:PutItem", "emr-serverless:CreateApplication",
         "emr-serverless:GetApplication", "emr-serverless:StartApplication", "states:SendTaskSuccess",
+        "elasticmapreduce:RunJobFlow", "elasticmapreduce:DescribeCluster", "elasticmapreduce:ListClusters",
+        "s3:GetObject", "cloudformation:CreateStack", "cloudformation:DescribeStacks",
     ],
-    "AddJobRun": ["dynamodb:UpdateItem", "dynamodb:PutItem", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun"],
+    "AddJobRun": [
+        "dynamodb:UpdateItem", "dynamodb:PutItem", "emr-serverless:StartJobRun", "emr-serverless:GetJobRun",
+        "elasticmapreduce:AddJobFlowSteps", "elasticmapreduce:DescribeStep", "elasticmapreduce:ListSteps",
+    ],
     "WaitForUpstream": ["dynamodb:UpdateItem", "states:SendTaskSuccess"],
     "HandleStateChange": [
         "dynamodb:GetItem", "dynamodb:UpdateItem", "emr-serverless:GetJobRun", "events:PutEvents",
         "states:SendTaskSuccess", "emr-serverless:GetApplication",
+        "elasticmapreduce:DescribeStep", "elasticmapreduce:DescribeCluster", "cloudformation:DescribeStacks",
     ],
-    "CheckStatus": ["dynamodb:UpdateItem", "emr-serverless:GetJobRun"],
+    "CheckStatus": ["dynamodb:UpdateItem", "emr-serverless:GetJobRun", "elasticmapreduce:DescribeStep"],
     "CleanUp": [
         "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query", "events:PutEvents", "dynamodb:DeleteItem",
         "emr-serverless:StopApplication", "emr-serverless:DeleteApplication",
+        "elasticmapreduce:TerminateJobFlows", "elasticmapreduce:DescribeCluster", "cloudformation:DeleteStack",
     ],
     "Notify": ["dynamodb:GetItem", "sns:Publish"],
 }  # fmt: skip
@@ -59,6 +66,9 @@ TRIALS = [
         "EMR's events before StartJobRun returns",
         calls=[{"effect": "delay", "operation": "*:StartJobRun", "after": True, "seconds": 2.0}],
     ),
+    Trial("EMR's events of a cluster dropped", events=[{"effect": "drop"}], scenario=Scenario(where=CLUSTER)),
+    Trial("EMR's events of a cluster twice", events=[{"effect": "repeat"}], scenario=Scenario(where=CLUSTER)),
+    Trial("events of a stack dropped", events=[{"effect": "drop", "source": "aws.*"}], scenario=Scenario(where=STACK)),
     Trial("driver killed -9", scenario=Scenario((PlannedJob("a", exit_code=KILLED), PlannedJob("b", ("a",))))),
 ]
 

@@ -51,7 +51,8 @@ def check(world: World, runs: Iterable[ChaosRun]) -> Findings:
     every quarter of an hour.
     """
     found = Findings()
-    waiting = list(runs)
+    runs = list(runs)
+    waiting = runs
     began = time.monotonic()
     swept = 0.0
     while waiting:
@@ -68,6 +69,7 @@ def check(world: World, runs: Iterable[ChaosRun]) -> Findings:
             world.sweep()
             swept = passed
         time.sleep(_BETWEEN_LOOKS)
+    found += _look_at_logs(world, runs)
     return found
 
 
@@ -109,15 +111,15 @@ def _look_at_end(findings: Findings, run: ChaosRun, status: str, record: Item, j
 
 
 def _look_at_emr(findings: Findings, world: World, run: ChaosRun, record: Item, jobs: dict[str, Item]) -> None:
-    application_id = record.get("application_id")
-    if not application_id:
+    stack = json.loads(record.get("cluster") or "{}").get("StackName")
+    if stack and world.has_stack(stack):
+        findings.leaked.append(f"{run.run_id}: stack {stack} is there")
+    resource_id = record.get("application_id")
+    if not resource_id:
         return
-    state = world.application_state(application_id)
-    if record.get("lifecycle") == "transient" and state != "TERMINATED":
-        findings.leaked.append(f"{run.run_id}: application {application_id} is {state}")
-    if state == "TERMINATED":
-        return
-    emr = {job_run["id"]: job_run["state"] for job_run in world.job_runs(application_id)}
+    if record.get("lifecycle") == "transient" and not world.is_terminated(resource_id):
+        findings.leaked.append(f"{run.run_id}: {resource_id} is there")
+    emr = world.job_runs(resource_id)
     for name, job in jobs.items():
         on_emr = emr.get(job.get("job_run_id", ""), job["state"])
         if on_emr not in _FINAL_JOBS:
@@ -149,20 +151,24 @@ def check_all(world: World, runs: Iterable[ChaosRun]) -> Findings:
     world.sweep()  # it closes runs that were stopped before they had jobs
     findings = Findings()
     known: Counter[str] = Counter()
-    applications, tokens = set(), set()
+    resources = set()
     for run in runs:
         for item in world.items(f"RUN#{run.run_id}").values():
-            applications.add(item.get("application_id"))
+            resources.add(item.get("application_id"))
             known.update(filter(None, [item.get("job_run_id")]))
-            tokens |= {item.get("task_token"), item.get("upstream_token")}
     findings.doubled += [f"{job_run} is the job run of {jobs} jobs" for job_run, jobs in known.items() if jobs > 1]
-    for application_id in filter(None, applications):
-        if world.application_state(application_id) != "TERMINATED":
-            strange = [job_run["id"] for job_run in world.job_runs(application_id) if job_run["id"] not in known]
-            findings.doubled += [f"job run {job_run} was submitted for no job, or once more" for job_run in strange]
+    for resource_id in filter(None, resources):
+        strange = world.job_runs(resource_id).keys() - known.keys()
+        findings.doubled += [f"job run {job_run} was submitted for no job, or once more" for job_run in strange]
     findings.leaked += [f"execution {name} runs" for name in world.open_executions()]
     findings.leaked += [f"run {run_id} is open" for run_id in world.items("OPEN_RUNS")]
     findings.lost += [f"dead letter {json.dumps(body)[:300]}" for body in world.dead_letters()]
-    logs = world.logs()
-    findings.lies += [f"the log has the task token {token}" for token in tokens if token and token in logs]
     return findings
+
+
+def _look_at_logs(world: World, runs: Iterable[ChaosRun]) -> Findings:
+    """Look for the secrets of runs that have just ended."""
+    logs = world.logs()
+    items = [item for run in runs for item in world.items(f"RUN#{run.run_id}").values()]
+    tokens = {item.get(kind) for item in items for kind in ("task_token", "upstream_token")}
+    return Findings(lies=[f"the log has the task token {token}" for token in tokens if token and token in logs])

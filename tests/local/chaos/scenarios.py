@@ -1,7 +1,8 @@
-"""What runs are to do while everything around them fails."""
+"""What runs are to do while everything around them fails: on EMR Serverless, on a cluster, on that of a template."""
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.unit.simulation.oracle import runs
@@ -9,6 +10,9 @@ from tests.unit.simulation.oracle import runs
 KILLED = 137  # the exit code of a driver that was ended with kill -9
 # Patterns for all but SNS, which cannot be asked to take a message only once.
 _NOT_SNS = ("[!s]*", "s[!n]*")
+# Where the jobs of a run run: on an application that stays, on one that is made for it, on a cluster, on a stack's.
+SHARED, TRANSIENT, CLUSTER, STACK = "shared", "transient", "cluster", "stack"
+TEMPLATE = Path(__file__).parent.with_name("cluster_template.yaml")
 _RUN_IFS = ("ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED")
 
 
@@ -22,16 +26,15 @@ class PlannedJob:
     exit_code: int = 0
     seconds: float = 0.1
 
-    def definition(self) -> dict[str, Any]:
+    def definition(self, where: str) -> dict[str, Any]:
         """The job as a pipeline file says it."""
-        arguments = [f"seconds={self.seconds}", f"exit={self.exit_code}"]
-        program = {"entryPoint": "s3://bucket/job.py", "entryPointArguments": arguments}
-        return {
-            "name": self.name,
-            "dependsOn": list(self.depends_on),
-            "runIf": self.run_if,
-            "jobDriver": {"sparkSubmit": program},
-        }
+        entry_point, arguments = "s3://bucket/job.py", [f"seconds={self.seconds}", f"exit={self.exit_code}"]
+        if where in {CLUSTER, STACK}:
+            jar = {"Jar": "command-runner.jar", "Args": ["spark-submit", entry_point, *arguments]}
+            program: dict[str, Any] = {"step": {"HadoopJarStep": jar}}
+        else:
+            program = {"jobDriver": {"sparkSubmit": {"entryPoint": entry_point, "entryPointArguments": arguments}}}
+        return {"name": self.name, "dependsOn": list(self.depends_on), "runIf": self.run_if, **program}
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,15 @@ class Scenario:
 
     jobs: tuple[PlannedJob, ...] = (PlannedJob("a"), PlannedJob("b", ("a",)))
     pipeline: str = "chaos"
-    lifecycle: str = "shared"
+    where: str = SHARED
     stopped: bool = False
     timeout_minutes: int | None = None
 
     def definition(self) -> dict[str, Any]:
         """The pipeline as a file says it."""
-        application = {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": self.lifecycle}
         timeout = {"timeoutMinutes": self.timeout_minutes} if self.timeout_minutes else {}
-        jobs = [job.definition() for job in self.jobs]
-        return {"name": self.pipeline, "application": application, "jobs": jobs, **timeout}
+        jobs = [job.definition(self.where) for job in self.jobs]
+        return {"name": self.pipeline, **_resource(self.where), "jobs": jobs, **timeout}
 
     def expected(self) -> dict[str, str]:
         """How each job must end, unless the run is stopped."""
@@ -58,6 +60,18 @@ class Scenario:
             is_run = runs(job.run_if, [states[name] for name in job.depends_on])
             states[job.name] = "SKIPPED" if not is_run else "FAILED" if job.exit_code else "SUCCESS"
         return states
+
+
+def _resource(where: str) -> dict[str, Any]:
+    """The application or the cluster as a pipeline file says it."""
+    group = {"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 1}
+    match where:
+        case "cluster":
+            return {"cluster": {"ReleaseLabel": "emr-7.9.0", "Instances": {"InstanceGroups": [group]}}}
+        case "stack":
+            return {"cluster": {"template": f"s3://{{{{ stack.bucket }}}}/{TEMPLATE.name}", "parameters": {"Nodes": 1}}}
+        case _:
+            return {"application": {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": where}}
 
 
 def random_scenario(seed: object) -> Scenario:
@@ -76,7 +90,7 @@ def random_scenario(seed: object) -> Scenario:
                 chance.choice([0.0, 0.1, 0.5]),
             )
         )
-    return Scenario(tuple(jobs), lifecycle=chance.choice(["shared", "shared", "transient"]))
+    return Scenario(tuple(jobs), where=chance.choice([SHARED, SHARED, TRANSIENT, CLUSTER, STACK]))
 
 
 def random_faults(seed: int, probability: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from emrp.dead_letters import held, redrive
 from emrp.local import lifecycle
-from tests.local.chaos.scenarios import Scenario
+from tests.local.chaos.scenarios import TEMPLATE, Scenario
 from tests.local.conftest import LocalAwsUnderTest
 from tests.local.deployed import DeployedStack, deploy
 
@@ -26,6 +26,9 @@ _FAST = {"EMRP_SIMULATED_JOB_SECONDS": "0.1", "EMRP_API_QUOTAS": "off"}
 # Lambda comes again after a minute, then two; ministack does after a second, then two. By then Powertools still takes a
 # notification for being sent by the function that was killed (for at most its timeout).
 _RETRIES = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "20", "LAMBDA_ASYNC_RETRY_MAX_SECONDS": "60"}
+
+_CLUSTER = "j-"  # how the ids of clusters begin
+_STEP_STATES = {"COMPLETED": "SUCCESS", "INTERRUPTED": "FAILED", "CANCEL_PENDING": "CANCELLING"}
 
 Item = dict[str, Any]
 
@@ -100,18 +103,41 @@ class World:
         ]
         return {item["sk"]: item for item in found}
 
-    def job_runs(self, application_id: str) -> list[Item]:
-        """All job runs of an application."""
-        pages = self.client("emr-serverless").get_paginator("list_job_runs").paginate(applicationId=application_id)
-        return [job_run for page in pages for job_run in page["jobRuns"]]
+    def job_runs(self, resource_id: str) -> dict[str, str]:
+        """The states of all steps of a cluster or of all job runs of an application, in the words of a job run.
 
-    def application_state(self, application_id: str) -> str:
-        """The state of an application; TERMINATED also when nobody knows it."""
+        An application that is gone takes them along.
+        """
+        if resource_id.startswith(_CLUSTER):
+            pages = self.client("emr").get_paginator("list_steps").paginate(ClusterId=resource_id)
+            steps = {step["Id"]: step["Status"]["State"] for page in pages for step in page["Steps"]}
+            return {step_id: _STEP_STATES.get(state, state) for step_id, state in steps.items()}
+        emr = self.client("emr-serverless")
+        pages = emr.get_paginator("list_job_runs").paginate(applicationId=resource_id)
+        try:
+            return {job_run["id"]: job_run["state"] for page in pages for job_run in page["jobRuns"]}
+        except emr.exceptions.ResourceNotFoundException:
+            return {}
+
+    def is_terminated(self, resource_id: str) -> bool:
+        """Tell whether an application or a cluster is gone."""
+        if resource_id.startswith(_CLUSTER):
+            described = self.client("emr").describe_cluster(ClusterId=resource_id)["Cluster"]
+            return str(described["Status"]["State"]) in {"TERMINATED", "TERMINATED_WITH_ERRORS"}
         emr = self.client("emr-serverless")
         try:
-            return str(emr.get_application(applicationId=application_id)["application"]["state"])
+            return bool(emr.get_application(applicationId=resource_id)["application"]["state"] == "TERMINATED")
         except emr.exceptions.ResourceNotFoundException:
-            return "TERMINATED"
+            return True
+
+    def has_stack(self, name: str) -> bool:
+        """Tell whether there is a CloudFormation stack of a name."""
+        cloudformation = self.client("cloudformation")
+        try:
+            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except cloudformation.exceptions.ClientError:
+            return False
+        return bool(stack["StackStatus"] != "DELETE_COMPLETE")
 
     def notifications(self, run: ChaosRun) -> list[str]:
         """The ends that notifications have told of a run; those of sweeps may name it, too."""
@@ -206,6 +232,7 @@ def world() -> Iterator[World]:
             for setting, value in server.environment().items():
                 patch.setenv(setting, value)
             stack = deploy(LocalAwsUnderTest(server), "chaos", **_PARAMETERS)
+            stack.put(TEMPLATE.name, TEMPLATE.read_text())
             yield World(stack, _listeners(stack))
 
 
