@@ -11,7 +11,7 @@ from emr_pipelines.gateways.aws import PATIENT
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
-from emr_pipelines.gateways.run_gateways import EmrGateways
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.inventory import take_inventory

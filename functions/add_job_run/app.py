@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.add_job_run import add_job_run
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.event_metrics import EventMetrics
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_outputs import JobOutputs
-from emr_pipelines.gateways.run_gateways import JobGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.stack import Stack
 

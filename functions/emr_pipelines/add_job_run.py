@@ -5,8 +5,8 @@ import hashlib
 from emr_pipelines.clock import now
 from emr_pipelines.errors import EmrPipelinesError, TransientError, UpstreamPendingError
 from emr_pipelines.follow_job import cancel_job, decide, follow_job, settle_job
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_outputs import JobOutputs
-from emr_pipelines.gateways.run_gateways import JobGateways
 from emr_pipelines.job_request import complete_request
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import Job, Run

@@ -2,7 +2,7 @@
 
 from emr_pipelines.errors import JobNotSubmittedError
 from emr_pipelines.follow_job import ask_emr, settle_job
-from emr_pipelines.gateways.run_gateways import JobGateways
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.step_timeout import cancel_overdue_steps
 
 

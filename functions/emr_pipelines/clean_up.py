@@ -15,7 +15,8 @@ from emr_pipelines.errors import (
 )
 from emr_pipelines.follow_job import cancel_job, settle_job
 from emr_pipelines.gateways.emr_serverless import EmrServerless
-from emr_pipelines.gateways.run_gateways import JobGateways, RunGateways
+from emr_pipelines.gateways.job_gateways import JobGateways
+from emr_pipelines.gateways.run_gateways import RunGateways
 from emr_pipelines.job_state import JobState
 from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run

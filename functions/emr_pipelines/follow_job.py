@@ -10,8 +10,8 @@ from emr_pipelines.errors import (
     RequestRefusedError,
     ResourceMissingError,
 )
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_service import ObservedJobRun
-from emr_pipelines.gateways.run_gateways import JobGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.job_state import JobState, is_final

@@ -11,8 +11,8 @@ from emr_pipelines.follow_job import follow_job
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, job_state
 from emr_pipelines.gateways.emr_serverless import ObservedApplication
+from emr_pipelines.gateways.job_gateways import EmrGateways, JobGateways
 from emr_pipelines.gateways.job_service import ObservedJobRun
-from emr_pipelines.gateways.run_gateways import EmrGateways, JobGateways
 from emr_pipelines.job_state import is_final
 from emr_pipelines.launch_application import advance_application
 from emr_pipelines.launch_cluster import advance_cluster, advance_stack

@@ -15,8 +15,8 @@ from emr_pipelines.errors import ResourceMissingError
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks, ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
-from emr_pipelines.gateways.run_gateways import EmrGateways
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from emr_pipelines.run import Job, Run, execution_arn

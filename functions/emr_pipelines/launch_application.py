@@ -15,7 +15,7 @@ from emr_pipelines.errors import (
 )
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
-from emr_pipelines.gateways.run_gateways import EmrGateways
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.launch_cluster import launch_cluster

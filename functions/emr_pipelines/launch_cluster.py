@@ -5,7 +5,7 @@ import re
 from emr_pipelines.errors import ClusterUnavailableError, RequestRefusedError
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks, ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
-from emr_pipelines.gateways.run_gateways import EmrGateways
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import Run
 

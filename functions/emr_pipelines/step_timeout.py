@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from emr_pipelines.clock import now, seconds_between
 from emr_pipelines.follow_job import cancel_job
-from emr_pipelines.gateways.run_gateways import JobGateways
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import Job
 

@@ -13,8 +13,9 @@ from emr_pipelines.domain_event import sweep_completed
 from emr_pipelines.errors import RequestRefusedError, RunLostError
 from emr_pipelines.follow_job import ask_emr, cancel_job, settle_job
 from emr_pipelines.gateways.held_notifications import HeldNotifications
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_service import JobService
-from emr_pipelines.gateways.run_gateways import JobGateways, RunGateways
+from emr_pipelines.gateways.run_gateways import RunGateways
 from emr_pipelines.inventory import take_inventory
 from emr_pipelines.leftovers import Kind, Leftover, find_closed_runs, find_leftovers
 from emr_pipelines.release_cluster import release_cluster

@@ -1,7 +1,7 @@
 """A job waits until the jobs before it have ended; whichever of them is the last one wakes it."""
 
 from emr_pipelines.follow_job import cancel_job, settle_job, wake
-from emr_pipelines.gateways.run_gateways import JobGateways
+from emr_pipelines.gateways.job_gateways import JobGateways
 
 
 def wait_for_upstream(run_id: str, name: str, task_token: str, execution_arn: str, gateways: JobGateways) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
-from emr_pipelines.gateways.run_gateways import EmrGateways
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.launch_application import launch_application

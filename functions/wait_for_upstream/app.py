@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.event_metrics import EventMetrics
-from emr_pipelines.gateways.run_gateways import JobGateways
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.wait_for_upstream import wait_for_upstream
 

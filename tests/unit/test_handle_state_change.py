@@ -7,8 +7,8 @@ import boto3
 import pytest
 from emr_pipelines.errors import TransientError
 from emr_pipelines.follow_job import follow_job
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_service import ObservedJobRun
-from emr_pipelines.gateways.run_gateways import JobGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.table import Table
 from emr_pipelines.run import Job
