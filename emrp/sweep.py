@@ -11,9 +11,9 @@ from emr_pipelines.gateways.aws import PATIENT
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.inventory import take_inventory
 from emr_pipelines.leftovers import find_leftovers
 
@@ -50,11 +50,8 @@ def _find(stack: Stack, grace: timedelta) -> list[dict[str, str]]:
     inventory = take_inventory(
         stack.name,
         stack.pipeline_state_machine_arn,
-        record=RunRecord(stack.run_table),
-        emr=EmrServerless(PATIENT),
-        clusters=EmrOnEc2(PATIENT),
+        EmrGateways(record=RunRecord(stack.run_table), emr=EmrServerless(PATIENT), clusters=EmrOnEc2(PATIENT)),
         stacks=ClusterStacks(),
-        step_functions=StepFunctions(),
         slots=RunSlots(stack.run_table),
     )
     return [leftover.as_json() for leftover in find_leftovers(inventory, datetime.now(UTC), grace)]

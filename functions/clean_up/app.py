@@ -7,24 +7,19 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.clean_up import clean_up, clean_up_jobs, end_of_execution, readable_cause
-from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
-from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
+from emr_pipelines.gateways.run_gateways import RunGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.run import Run
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
-emr = EmrServerless()
-clusters = EmrOnEc2()
-stacks = ClusterStacks()
-step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
-slots = RunSlots(os.environ["RUN_TABLE"])
+gateways = RunGateways(
+    record=RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"])),
+    events=DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe),
+    slots=RunSlots(os.environ["RUN_TABLE"]),
+)
 
 
 @logger.inject_lambda_context
@@ -40,16 +35,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(run=request["runId"])
     run = clean_up(
         Run.begin(request["runId"], request["executionArn"], request["input"], request.get("startedAt")),
+        gateways,
         state=request.get("state"),
         error=request.get("error"),
         cause=readable_cause(request.get("cause")),
-        record=record,
-        emr=emr,
-        clusters=clusters,
-        stacks=stacks,
-        step_functions=step_functions,
-        events=events,
-        slots=slots,
     )
     logger.info("Run ended", state=run.state, error=run.error)
     return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}
@@ -60,16 +49,7 @@ def _clean_up_jobs(detail: dict[str, Any]) -> dict[str, Any]:
     logger.append_keys(run=asked["runId"])
     names = [asked["job"]] if asked.get("job") else asked["jobs"]
     reasons = ["The execution of the job ended", detail["status"], detail.get("error"), detail.get("cause")]
-    clean_up_jobs(
-        asked["runId"],
-        names,
-        ": ".join(filter(None, reasons)),
-        record=record,
-        emr=emr,
-        clusters=clusters,
-        step_functions=step_functions,
-        events=events,
-    )
+    clean_up_jobs(asked["runId"], names, ": ".join(filter(None, reasons)), gateways)
     return {}
 
 

@@ -14,85 +14,72 @@ from emr_pipelines.errors import (
     RunTimedOutError,
 )
 from emr_pipelines.follow_job import cancel_job, settle_job
-from emr_pipelines.gateways.cluster_stacks import ClusterStacks
-from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
-from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.gateways.job_gateways import JobGateways
+from emr_pipelines.gateways.run_gateways import RunGateways
 from emr_pipelines.job_state import JobState
 from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import CANCELLED, FAILED, SKIPPED, SUCCEEDED, TIMED_OUT, Job, Run
 from emr_pipelines.run_slot import grant_slots
-from emr_pipelines.where_jobs_run import where_jobs_run
 
 
-def clean_up(
-    run: Run, *, state: str | None, error: str | None, cause: str | None,
-    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-    events: DomainEvents, slots: RunSlots,
-) -> Run:  # fmt: skip
+def clean_up(run: Run, gateways: RunGateways, *, state: str | None, error: str | None, cause: str | None) -> Run:
     """Leave nothing of a run behind and give it its final state; return the run as it then is.
 
     `run` is what is known of a run that nobody recorded. `state` is set when the execution itself ended
     (CANCELLED, TIMED_OUT); `error` and `cause` are the first error of the outer state machine. Idempotent: a run
     keeps its first final state, and is announced once.
     """
+    record = gateways.record
     run = record.create_run(run)
     if not run.ended:
         # First, so that a job that is just being added finds the run ended and is not submitted.
         run = record.end_run(run.run_id, *_verdict(run, record.list_jobs(run.run_id), state, error, cause))
     jobs = record.list_jobs(run.run_id)
-    service = where_jobs_run(run, emr, clusters)
-    jobs = [job if job.ended else cancel_job(job, run.why_stopping, record=record, emr=service) for job in jobs]
+    jobs = [job if job.ended else cancel_job(job, run.why_stopping, gateways) for job in jobs]
     for job in jobs:
         if job.ended and not job.settled:  # also one that ended in the hands of a function that was interrupted
-            events.publish(job_run_ended(job, prices_of_run(run)))  # nobody else is left who waits for it
+            gateways.events.publish(job_run_ended(job, prices_of_run(run)))  # nobody else is left who waits for it
             record.settle_job(job)
     for waited_for in filter(None, (run.application_id, run.cluster.get("StackName"))):
         record.stop_waiting(waited_for, run.run_id)
     if run.lifecycle == "transient" and run.on_cluster:
-        release_cluster(run, clusters=clusters, stacks=stacks)
+        release_cluster(run, gateways.clusters, gateways.stacks)
     elif run.lifecycle == "transient" and run.application_id:
         record.mark_released(run.application_id)
-        release_application(run.application_id, emr=emr)
+        release_application(run.application_id, gateways.emr)
     if run.concurrency:
-        slots.leave_queue(run)
-        slots.give_back(run.pipeline, run.run_id)
-        grant_slots(run.pipeline, record=record, slots=slots, step_functions=step_functions)
+        gateways.slots.leave_queue(run)
+        gateways.slots.give_back(run.pipeline, run.run_id)
+        grant_slots(run.pipeline, record, gateways.slots, gateways.step_functions)
     if not run.settled:
-        events.publish(pipeline_run_ended(run, jobs))
+        gateways.events.publish(pipeline_run_ended(run, jobs))
         record.settle_run(run)
     if jobs and all(job.ended for job in jobs):  # without jobs, it may be about to be planned: the sweep closes it
         record.close_run(run.run_id)
     return run
 
 
-def clean_up_jobs(
-    run_id: str, names: list[str], why: str, *,
-    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, step_functions: StepFunctions, events: DomainEvents,
-) -> None:  # fmt: skip
+def clean_up_jobs(run_id: str, names: list[str], why: str, gateways: JobGateways) -> None:
     """Give an end to jobs whose execution has ended before them: it was stopped, or has given up.
 
     Nobody else would, and the jobs that depend on them would wait for ever. When the run is to end, Clean Up does it.
     """
-    run = record.get_run(run_id)
+    run = gateways.record.get_run(run_id)
     if run is None or run.ended or (run.deadline and run.deadline <= now()):
         return
-    execution = step_functions.describe_execution(run.execution_arn)
+    execution = gateways.step_functions.describe_execution(run.execution_arn)
     if execution and execution.status != "RUNNING":  # with it, Step Functions has stopped those of the jobs
         return
     for name in names:
-        job = record.get_job(run_id, name)
-        service = where_jobs_run(job, emr, clusters)
+        job = gateways.record.get_job(run_id, name)
         if not job.ended:
-            job = cancel_job(job, why, record=record, emr=service)
+            job = cancel_job(job, why, gateways)
         if job.ended:
-            settle_job(job, record=record, emr=service, step_functions=step_functions, events=events)
+            settle_job(job, gateways)
 
 
-def release_application(application_id: str, *, emr: EmrServerless) -> None:
+def release_application(application_id: str, emr: EmrServerless) -> None:
     """Take the next step towards the deletion of an application that no run needs; its events bring the others."""
     try:
         state = emr.get_application(application_id).state

@@ -15,13 +15,12 @@ from emr_pipelines.errors import ResourceMissingError
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks, ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.job_service import JobService, ObservedJobRun
-from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 from emr_pipelines.gateways.step_functions import ObservedExecution, StepFunctions
 from emr_pipelines.run import Job, Run, execution_arn
 from emr_pipelines.stack import RUN_TAG, STACK_TAG
-from emr_pipelines.where_jobs_run import where_jobs_run
 
 _DIED = ("FAILED", "ABORTED", "TIMED_OUT")
 # The first state of an execution records the run; with all of its retries that takes an hour at the most.
@@ -71,63 +70,61 @@ class Inventory:
 
 
 def take_inventory(
-    stack_name: str, state_machine_arn: str, *,
-    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-    slots: RunSlots,
-) -> Inventory:  # fmt: skip
+    stack_name: str, state_machine_arn: str, gateways: EmrGateways, *, stacks: ClusterStacks, slots: RunSlots
+) -> Inventory:
     """Look at everything once."""
     # EMR first: a job run that the record links in between is asked for by its id, and found alive.
-    on_emr = list(_applications(emr))
+    on_emr = list(_applications(gateways.emr))
     open_job_runs = {
         job_run_id: application.application_id for application, job_run_ids in on_emr for job_run_id in job_run_ids
     }
-    open_runs = record.list_open_runs()
-    runs = record.get_runs(open_runs)
-    jobs = {run_id: record.list_jobs(run_id) for run_id in open_runs}
-    of_runs = [cluster for cluster in _clusters(clusters) if _is_of_run(cluster.tags, stack_name)]
+    open_runs = gateways.record.list_open_runs()
+    runs = gateways.record.get_runs(open_runs)
+    jobs = {run_id: gateways.record.list_jobs(run_id) for run_id in open_runs}
+    of_runs = [cluster for cluster in _clusters(gateways.clusters) if _is_of_run(cluster.tags, stack_name)]
     with_clusters = [stack for stack in stacks.list_of_runs() if _is_of_run(stack.tags, stack_name)]
     in_use = {run.application_id for run in runs.values() if run.on_cluster and run.application_id}
     open_steps = {
         step_id: cluster_id
         for cluster_id in sorted(in_use | {cluster.cluster_id for cluster in of_runs})
-        for step_id in _open_steps(cluster_id, clusters)
+        for step_id in _open_steps(cluster_id, gateways.clusters)
     }
     linked = {job.job_run_id: job for of_run in jobs.values() for job in of_run if job.job_run_id}
     still_open = open_job_runs.keys() | open_steps.keys()
     job_runs = [
         job_run
         for job_run_id, application_id in open_job_runs.items()
-        if (job_run := _open_job_run(job_run_id, application_id, linked, stack_name, record=record, emr=emr))
+        if (job_run := _open_job_run(job_run_id, application_id, linked, stack_name, gateways))
     ]
     job_runs += [
         OpenJobRun(step_id, cluster_id, job.run_id, job, "")
         for step_id, cluster_id in open_steps.items()
-        if (job := linked.get(step_id) or record.find_job(step_id))
+        if (job := linked.get(step_id) or gateways.record.find_job(step_id))
     ]
     applications = [application for application, _ in on_emr if _is_of_run(application.tags, stack_name)]
     of_pipelines = {run.pipeline: _slots(run, slots) for run in runs.values() if run.concurrency and not run.ended}
-    alive = step_functions.list_executions(state_machine_arn, "RUNNING")
+    alive = gateways.step_functions.list_executions(state_machine_arn, "RUNNING")
     others = {
         *(job_run.run_id for job_run in job_runs),
         *(application.tags[RUN_TAG] for application in applications),
         *(cluster.tags[RUN_TAG] for cluster in of_runs),
         *(stack.tags[RUN_TAG] for stack in with_clusters),
         *(run_id for of_pipeline in of_pipelines.values() for run_id in of_pipeline.holders),
-        *_died_lately(state_machine_arn, step_functions),
+        *_died_lately(state_machine_arn, gateways.step_functions),
     }
-    runs |= record.get_runs(others - runs.keys())
+    runs |= gateways.record.get_runs(others - runs.keys())
     return Inventory(
         open_runs=open_runs,
         runs=runs,
         jobs=jobs,
         executions={
-            run_id: step_functions.describe_execution(execution_arn(state_machine_arn, run_id))
+            run_id: gateways.step_functions.describe_execution(execution_arn(state_machine_arn, run_id))
             for run_id in {*open_runs, *others} - alive
             if not _has_ended(runs.get(run_id))
         },
         job_runs=job_runs,
         ended_job_runs={
-            job_run_id: _observe(job, where_jobs_run(job, emr, clusters))
+            job_run_id: _observe(job, gateways.service_of(job))
             for job_run_id, job in linked.items()
             if not job.ended and job_run_id not in still_open and not _has_ended(runs.get(job.run_id))
         },
@@ -163,15 +160,14 @@ def _open_steps(cluster_id: str, clusters: EmrOnEc2) -> list[str]:
 
 
 def _open_job_run(
-    job_run_id: str, application_id: str, linked: Mapping[str, Job], stack_name: str, *,
-    record: RunRecord, emr: EmrServerless,
-) -> OpenJobRun | None:  # fmt: skip
+    job_run_id: str, application_id: str, linked: Mapping[str, Job], stack_name: str, gateways: EmrGateways
+) -> OpenJobRun | None:
     """Return a job run with the run that it belongs to, or None when it is none of this stack's."""
-    job = linked.get(job_run_id) or record.find_job(job_run_id)
+    job = linked.get(job_run_id) or gateways.record.find_job(job_run_id)
     if job:
         return OpenJobRun(job_run_id, application_id, job.run_id, job, "")
     try:
-        observed = emr.get_job_run(application_id, job_run_id)
+        observed = gateways.emr.get_job_run(application_id, job_run_id)
     except ResourceMissingError:  # it went with its application, just now
         return None
     if not _is_of_run(observed.tags, stack_name):

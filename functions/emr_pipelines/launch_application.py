@@ -14,11 +14,10 @@ from emr_pipelines.errors import (
     TransientError,
 )
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless, ObservedApplication
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.launch_cluster import launch_cluster
 from emr_pipelines.run import Run
 from emr_pipelines.run_slot import refusal_of_slot
@@ -27,10 +26,8 @@ _GONE = "TERMINATED"
 
 
 def launch_application(
-    run_id: str, task_token: str, *,
-    record: RunRecord, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-    slots: RunSlots, own_prices: str = "",
-) -> None:  # fmt: skip
+    run_id: str, task_token: str, gateways: EmrGateways, *, stacks: ClusterStacks, slots: RunSlots, own_prices: str = ""
+) -> None:
     """Make sure that the run has an application and that it starts; the token is answered once it is STARTED.
 
     The same for its cluster, if it has one instead.
@@ -41,53 +38,50 @@ def launch_application(
     Raises ApplicationUnavailableError when it never will be, and TransientError while job runs of an older
     configuration keep it from being updated. Idempotent: it looks at what is there and does what is missing.
     """
-    run = record.get_run(run_id)
+    run = gateways.record.get_run(run_id)
     if run is None:
         raise LookupError(f"There is no run {run_id}.")
-    refusal = refusal_of_slot(run, record=record, slots=slots)
+    refusal = refusal_of_slot(run, gateways.record, slots)
     if refusal:
-        step_functions.send_failure(task_token, type(refusal), str(refusal))
+        gateways.step_functions.send_failure(task_token, type(refusal), str(refusal))
         return
     if run.on_cluster:
-        launch_cluster(run, task_token, record=record, clusters=clusters, stacks=stacks, step_functions=step_functions)
+        launch_cluster(run, task_token, gateways, stacks)
         return
-    application_id = _ensure_application(run, record, emr)
-    record.set_application_id(run_id, application_id)
-    record.wait_for_application(application_id, run_id, task_token)
+    application_id = _ensure_application(run, gateways.record, gateways.emr)
+    gateways.record.set_application_id(run_id, application_id)
+    gateways.record.wait_for_application(application_id, run_id, task_token)
     # Looking after the token is in place: an event that came before it has changed what is seen now.
-    application = emr.get_application(application_id)
-    _note_prices(run, application, own_prices, record)
-    advance_application(run_id, application, task_token, record=record, emr=emr, step_functions=step_functions)
+    application = gateways.emr.get_application(application_id)
+    _note_prices(run, application, own_prices, gateways.record)
+    advance_application(run_id, application, task_token, gateways)
 
 
-def advance_application(
-    run_id: str, application: ObservedApplication, task_token: str, *,
-    record: RunRecord, emr: EmrServerless, step_functions: StepFunctions,
-) -> bool:  # fmt: skip
+def advance_application(run_id: str, application: ObservedApplication, task_token: str, gateways: EmrGateways) -> bool:
     """Take the next step towards a STARTED application for one run that waits for it.
 
     Return whether the application is about to change: then the other runs wait for what becomes of it.
     """
     application_id = application.application_id
-    run = record.get_run(run_id)
+    run = gateways.record.get_run(run_id)
     if run is None or run.ended:
-        record.stop_waiting(application_id, run_id)
+        gateways.record.stop_waiting(application_id, run_id)
     elif application.state == _GONE:
         cause = f"Application {application_id} was deleted while the run waited for it. {application.details}"
-        step_functions.send_failure(task_token, ApplicationUnavailableError, cause.strip())
-        record.stop_waiting(application_id, run_id)
-    elif application.state == "STARTED" and _is_current(run, application_id, record):
-        step_functions.send_success(task_token, {"applicationId": application_id})
-        record.stop_waiting(application_id, run_id)
+        gateways.step_functions.send_failure(task_token, ApplicationUnavailableError, cause.strip())
+        gateways.record.stop_waiting(application_id, run_id)
+    elif application.state == "STARTED" and _is_current(run, application_id, gateways.record):
+        gateways.step_functions.send_success(task_token, {"applicationId": application_id})
+        gateways.record.stop_waiting(application_id, run_id)
     elif application.state == "STARTED":
-        _stop_for_update(application, emr)
+        _stop_for_update(application, gateways.emr)
         return True
     elif application.state in {"CREATED", "STOPPED"}:
-        if not _is_current(run, application_id, record):
+        if not _is_current(run, application_id, gateways.record):
             digest = _digest(run)
-            emr.update_application(application_id, run.application, _token(application_id, digest, run_id))
-            record.save_shared_application(run.pipeline, application_id, digest)
-        emr.start_application(application_id)
+            gateways.emr.update_application(application_id, run.application, _token(application_id, digest, run_id))
+            gateways.record.save_shared_application(run.pipeline, application_id, digest)
+        gateways.emr.start_application(application_id)
         return True
     return False
 

@@ -5,18 +5,14 @@ import re
 from emr_pipelines.errors import ClusterUnavailableError, RequestRefusedError
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks, ObservedStack
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2, ObservedCluster
-from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.gateways.step_functions import StepFunctions
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.release_cluster import release_cluster
 from emr_pipelines.run import Run
 
 _CLUSTER_ID = re.compile(r"j-[A-Z0-9]+")
 
 
-def launch_cluster(
-    run: Run, task_token: str, *,
-    record: RunRecord, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-) -> None:  # fmt: skip
+def launch_cluster(run: Run, task_token: str, gateways: EmrGateways, stacks: ClusterStacks) -> None:
     """Make sure that the run has a cluster; the token is answered once it takes steps, or never will.
 
     Raises ClusterUnavailableError when EMR or CloudFormation refuse to make one. Idempotent: what an earlier call has
@@ -27,58 +23,49 @@ def launch_cluster(
         if name:
             stacks.create(run.cluster)
         else:
-            cluster_id = _ensure_cluster(run, clusters)
-            record.set_application_id(run.run_id, cluster_id)
+            cluster_id = _ensure_cluster(run, gateways.clusters)
+            gateways.record.set_application_id(run.run_id, cluster_id)
     except RequestRefusedError as error:
         raise ClusterUnavailableError(str(error)) from error
-    record.wait_for_application(name or cluster_id, run.run_id, task_token)
+    gateways.record.wait_for_application(name or cluster_id, run.run_id, task_token)
     # Looking after the token is in place: an event that came before it has changed what is seen now. And a run that
     # has ended in between did not know of its cluster when it was cleaned up.
-    latest = record.get_run(run.run_id)
+    latest = gateways.record.get_run(run.run_id)
     if latest and latest.ended and latest.lifecycle == "transient":
-        release_cluster(latest, clusters=clusters, stacks=stacks)
+        release_cluster(latest, gateways.clusters, stacks)
     elif name:
-        advance_stack(
-            run.run_id, name, task_token, record=record, clusters=clusters, stacks=stacks, step_functions=step_functions
-        )
+        advance_stack(run.run_id, name, task_token, gateways, stacks)
     else:
-        cluster = clusters.get_cluster(cluster_id)
-        advance_cluster(run.run_id, cluster, task_token, record=record, step_functions=step_functions)
+        advance_cluster(run.run_id, gateways.clusters.get_cluster(cluster_id), task_token, gateways)
 
 
-def advance_cluster(
-    run_id: str, cluster: ObservedCluster, task_token: str, *, record: RunRecord, step_functions: StepFunctions
-) -> None:
+def advance_cluster(run_id: str, cluster: ObservedCluster, task_token: str, gateways: EmrGateways) -> None:
     """Answer a run that waits for a cluster, unless this is still on its way."""
     if cluster.is_ready:
-        record.set_application_id(run_id, cluster.cluster_id, cluster.log_uri)
-        step_functions.send_success(task_token, {"clusterId": cluster.cluster_id})
+        gateways.record.set_application_id(run_id, cluster.cluster_id, cluster.log_uri)
+        gateways.step_functions.send_success(task_token, {"clusterId": cluster.cluster_id})
     elif cluster.is_gone:
         cause = f"Cluster {cluster.cluster_id} is {cluster.state}. {cluster.details}"
-        step_functions.send_failure(task_token, ClusterUnavailableError, cause.strip())
+        gateways.step_functions.send_failure(task_token, ClusterUnavailableError, cause.strip())
     else:
         return
-    record.stop_waiting(cluster.cluster_id, run_id)
+    gateways.record.stop_waiting(cluster.cluster_id, run_id)
 
 
-def advance_stack(
-    run_id: str, name: str, task_token: str, *,
-    record: RunRecord, clusters: EmrOnEc2, stacks: ClusterStacks, step_functions: StepFunctions,
-) -> None:  # fmt: skip
+def advance_stack(run_id: str, name: str, task_token: str, gateways: EmrGateways, stacks: ClusterStacks) -> None:
     """Go on from the stack of a run to the cluster in it, unless the stack is still being made."""
     stack = stacks.get(name)
     if stack and stack.status == "CREATE_IN_PROGRESS":
         return
     cluster_id = _cluster_of(stack) if stack else None
     if cluster_id:
-        record.set_application_id(run_id, cluster_id)
-        record.wait_for_application(cluster_id, run_id, task_token)
-        cluster = clusters.get_cluster(cluster_id)
-        advance_cluster(run_id, cluster, task_token, record=record, step_functions=step_functions)
+        gateways.record.set_application_id(run_id, cluster_id)
+        gateways.record.wait_for_application(cluster_id, run_id, task_token)
+        advance_cluster(run_id, gateways.clusters.get_cluster(cluster_id), task_token, gateways)
     else:
         cause = _why_no_cluster(stack, stacks) if stack else f"Stack {name} was deleted while the run waited for it."
-        step_functions.send_failure(task_token, ClusterUnavailableError, cause)
-    record.stop_waiting(name, run_id)
+        gateways.step_functions.send_failure(task_token, ClusterUnavailableError, cause)
+    gateways.record.stop_waiting(name, run_id)
 
 
 def _ensure_cluster(run: Run, clusters: EmrOnEc2) -> str:

@@ -61,7 +61,7 @@ def _release_clusters(stack_name: str, clusters: EmrOnEc2, stacks: ClusterStacks
 def _release_all(stack_name: str, deadline: float, emr: EmrServerless) -> None:
     while left := list(_still_there(stack_name, emr)):
         for application in left:
-            release_application(application.application_id, emr=emr)
+            release_application(application.application_id, emr)
         if time.monotonic() > deadline:
             raise ApplicationsLeftError([f"{one.application_id} ({one.state})" for one in left])
         time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -6,7 +6,7 @@ from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.run import Run
 
 
-def release_cluster(run: Run, *, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
+def release_cluster(run: Run, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
     """Terminate the cluster of a run, or delete the stack that has it; one that is protected from it, too. Idempotent.
 
     A cluster that nobody has recorded is looked for: who started it may have been interrupted.

@@ -7,7 +7,7 @@ from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.run import Run
 
 
-def refusal_of_slot(run: Run, *, record: RunRecord, slots: RunSlots) -> RunQueuedError | RunSkippedError | None:
+def refusal_of_slot(run: Run, record: RunRecord, slots: RunSlots) -> RunQueuedError | RunSkippedError | None:
     """Give a run its slot, or return why it cannot go on now: it has to wait, or is not to run at all."""
     if not run.concurrency:
         return None
@@ -24,7 +24,7 @@ def refusal_of_slot(run: Run, *, record: RunRecord, slots: RunSlots) -> RunQueue
     return RunQueuedError(f"The run waits: {limit}.")
 
 
-def grant_slots(pipeline: str, *, record: RunRecord, slots: RunSlots, step_functions: StepFunctions) -> None:
+def grant_slots(pipeline: str, record: RunRecord, slots: RunSlots, step_functions: StepFunctions) -> None:
     """Give the free slots of a pipeline to the runs that wait, in the order in which they started.
 
     Called whenever a run queues up or gives its slot back: each writes first and looks then, so no slot stays free
@@ -42,7 +42,7 @@ def grant_slots(pipeline: str, *, record: RunRecord, slots: RunSlots, step_funct
         slots.leave_queue(run)
 
 
-def stop_surplus(run: Run, *, record: RunRecord, slots: RunSlots, step_functions: StepFunctions) -> None:
+def stop_surplus(run: Run, record: RunRecord, slots: RunSlots, step_functions: StepFunctions) -> None:
     """Stop the oldest runs of a pipeline whose policy is cancelOldest, so that a new one finds a slot."""
     active = [record.get_run(run_id) for run_id in slots.holders(run.pipeline)]
     active += [record.get_run(run_id) for run_id, _ in slots.queue(run.pipeline)]

@@ -4,19 +4,18 @@ from collections.abc import Iterable
 
 from emr_pipelines.clock import now, seconds_between
 from emr_pipelines.follow_job import cancel_job
-from emr_pipelines.gateways.job_service import JobService
-from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.job_state import JobState
 from emr_pipelines.run import Job
 
 _MINUTE = 60
 
 
-def cancel_overdue_steps(jobs: Iterable[Job], *, record: RunRecord, emr: JobService) -> None:
+def cancel_overdue_steps(jobs: Iterable[Job], gateways: JobGateways) -> None:
     """Cancel those that are overdue; the event of their end does the rest."""
     for job in jobs:
         if _is_overdue(job):
-            cancel_job(job, f"The step took longer than timeoutMinutes: {job.timeout_minutes}.", record=record, emr=emr)
+            cancel_job(job, f"The step took longer than timeoutMinutes: {job.timeout_minutes}.", gateways)
 
 
 def _is_overdue(job: Job) -> bool:

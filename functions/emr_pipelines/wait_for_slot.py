@@ -15,5 +15,5 @@ def wait_for_slot(
         raise LookupError(f"There is no run {run_id}.")
     slots.queue_up(run, task_token)
     if run.concurrency["policy"] == "cancelOldest":
-        stop_surplus(run, record=record, slots=slots, step_functions=step_functions)
-    grant_slots(run.pipeline, record=record, slots=slots, step_functions=step_functions)
+        stop_surplus(run, record, slots, step_functions)
+    grant_slots(run.pipeline, record, slots, step_functions)

@@ -7,28 +7,23 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
-from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.handle_state_change import handle_state_change
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
-emr = EmrServerless()
-clusters = EmrOnEc2()
+gateways = JobGateways(
+    record=RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"])),
+    events=DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe),
+)
 stacks = ClusterStacks()
-step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Handle one event of EMR Serverless, of EMR on EC2, or of a stack with a cluster."""
-    concerned = handle_state_change(
-        event, record=record, emr=emr, clusters=clusters, stacks=stacks, step_functions=step_functions, events=events
-    )
+    concerned = handle_state_change(event, gateways, stacks=stacks)
     detail = event["detail"]
     logger.info(
         event["detail-type"],

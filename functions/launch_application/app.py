@@ -6,19 +6,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
-from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
-from emr_pipelines.gateways.emr_serverless import EmrServerless
+from emr_pipelines.gateways.job_gateways import EmrGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.launch_application import launch_application
 
 logger = Logger()
-record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
-emr = EmrServerless()
-clusters = EmrOnEc2()
+gateways = EmrGateways(record=RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"])))
 stacks = ClusterStacks(os.environ["CLUSTER_TEMPLATE_ROLE_ARN"])
-step_functions = StepFunctions()
 slots = RunSlots(os.environ["RUN_TABLE"])
 
 
@@ -29,11 +24,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     launch_application(
         event["runId"],
         event["taskToken"],
-        record=record,
-        emr=emr,
-        clusters=clusters,
+        gateways,
         stacks=stacks,
-        step_functions=step_functions,
         slots=slots,
         own_prices=os.environ["EMR_SERVERLESS_PRICES"],
     )

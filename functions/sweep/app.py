@@ -8,26 +8,25 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from emr_pipelines.gateways.aws import PATIENT
-from emr_pipelines.gateways.cluster_stacks import ClusterStacks
 from emr_pipelines.gateways.domain_events import DomainEvents
 from emr_pipelines.gateways.emr_on_ec2 import EmrOnEc2
 from emr_pipelines.gateways.emr_serverless import EmrServerless
 from emr_pipelines.gateways.event_metrics import EventMetrics
 from emr_pipelines.gateways.held_notifications import HeldNotifications
+from emr_pipelines.gateways.run_gateways import RunGateways
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
-from emr_pipelines.gateways.step_functions import StepFunctions
 from emr_pipelines.sweep import sweep
 
 logger = Logger()
 metrics = Metrics()
-record = RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"]))
-emr = EmrServerless(PATIENT)
-clusters = EmrOnEc2(PATIENT)
-stacks = ClusterStacks()
-step_functions = StepFunctions()
-events = DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe)
-slots = RunSlots(os.environ["RUN_TABLE"])
+gateways = RunGateways(
+    record=RunRecord(os.environ["RUN_TABLE"], int(os.environ["RUN_RETENTION_DAYS"])),
+    emr=EmrServerless(PATIENT),
+    clusters=EmrOnEc2(PATIENT),
+    events=DomainEvents(os.environ["STACK_NAME"], EventMetrics(os.environ["STACK_NAME"]).observe),
+    slots=RunSlots(os.environ["RUN_TABLE"]),
+)
 held = HeldNotifications(os.environ["RUN_TABLE"])
 
 
@@ -39,13 +38,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         os.environ["STACK_NAME"],
         os.environ["PIPELINE_STATE_MACHINE_ARN"],
         timedelta(seconds=event["graceSeconds"]),
-        record=record,
-        emr=emr,
-        clusters=clusters,
-        stacks=stacks,
-        step_functions=step_functions,
-        events=events,
-        slots=slots,
+        gateways,
         held=held,
     )
     for removal in removals:

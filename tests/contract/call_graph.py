@@ -1,12 +1,14 @@
 """Which operations of AWS a handler can come to call, read from the source without running it.
 
-handler -> functions of emr_pipelines, by the names they refer to -> methods of gateways, by the annotation of the
-variable (a Protocol stands for every gateway that has it for a base) -> operations of boto3, by their names.
+handler -> functions of emr_pipelines, by the names they refer to -> methods of gateways, by the annotations of
+variables, of the fields of a set of gateways, and of what its methods return (a Protocol stands for every gateway that
+has it for a base) -> operations of boto3, by their names.
 """
 
 import ast
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import botocore.session
 from botocore import xform_name
@@ -19,6 +21,13 @@ _CONVENIENCES = {"dynamodb": {"batch_writer": "BatchWriteItem", "Put": "PutItem"
 _IAM_PREFIXES = {"emr": "elasticmapreduce", "stepfunctions": "states"}
 _IAM_ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
 _WITHOUT_ACTION = {"dynamodb:TransactWriteItems"}  # the actions are those of the writes in it
+
+
+class Kind(NamedTuple):
+    """A class, and the module that it is in."""
+
+    module: str
+    name: str
 
 
 class Module:
@@ -34,7 +43,7 @@ class Module:
             alias.name: node.module for node in body if isinstance(node, ast.ImportFrom) for alias in node.names
         }
         self.variables = {
-            target.id: node.value.func.id
+            target.id: node.value.func
             for node in body
             if isinstance(node, ast.Assign)
             and isinstance(node.value, ast.Call)
@@ -43,12 +52,47 @@ class Module:
             if isinstance(target, ast.Name)
         }
 
-    def gateway_of(self, variable: str, function: ast.FunctionDef) -> str | None:
-        """Return the gateway class of a variable, be it a parameter or one of the module."""
-        arguments = [*function.args.args, *function.args.kwonlyargs]
-        annotations = {a.arg: a.annotation.id for a in arguments if isinstance(a.annotation, ast.Name)}
-        kind = annotations.get(variable) or self.variables.get(variable)
-        return kind if kind and (self.imports.get(kind) or "").startswith(_GATEWAYS) else None
+    def gateway_of(self, expression: ast.expr, function: ast.FunctionDef) -> Kind | None:
+        """Return the gateway, or set of them, that an expression is: a variable, a field of one, or what it returns."""
+        match expression:
+            case ast.Name():
+                return self._gateway_of_variable(expression, function)
+            case ast.Attribute(value=owner, attr=member):
+                kind = self.gateway_of(owner, function)
+                return module(kind.module).member(kind.name, member) if kind else None
+            case ast.Call(func=called):
+                return self.gateway_of(called, function)
+        return None
+
+    def member(self, kind: str, name: str) -> Kind | None:
+        """Return the gateway that a field of a class is, or that a method of it returns."""
+        for node in self.classes[kind].body:
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name:
+                return self._gateway(node.annotation)
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return self._gateway(node.returns)
+        bases = filter(None, map(self._gateway, self.classes[kind].bases))
+        return next(filter(None, (module(base.module).member(base.name, name) for base in bases)), None)
+
+    def _gateway_of_variable(self, variable: ast.Name, function: ast.FunctionDef) -> Kind | None:
+        """Return the gateway of a parameter, of what was assigned above, or of a variable of the module."""
+        for argument in (*function.args.args, *function.args.kwonlyargs):
+            if argument.arg == variable.id:
+                return self._gateway(argument.annotation)
+        for node in ast.walk(function):
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=variable.id)):
+                    return self._gateway(node.annotation)
+                case ast.Assign(targets=[ast.Name(id=variable.id)]) if node.lineno < variable.lineno:
+                    return self.gateway_of(node.value, function)
+        return self._gateway(self.variables.get(variable.id))
+
+    def _gateway(self, annotation: ast.expr | None) -> Kind | None:
+        """Return the class of an annotation when it is one of the gateways."""
+        if not isinstance(annotation, ast.Name):
+            return None
+        where = self.name if annotation.id in self.classes else self.imports.get(annotation.id) or ""
+        return Kind(where, annotation.id) if where.startswith(_GATEWAYS) else None
 
 
 @cache
@@ -88,10 +132,10 @@ def _methods(where: Module, name: str, seen: set[tuple[str, str]]) -> Iterator[t
     seen.add((where.name, name))
     function = where.functions[name]
     for node in ast.walk(function):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            gateway = where.gateway_of(node.value.id, function)
+        if isinstance(node, ast.Attribute):
+            gateway = where.gateway_of(node.value, function)
             if gateway:
-                yield str(where.imports[gateway]), gateway, node.attr
+                yield gateway.module, gateway.name, node.attr
         elif isinstance(node, ast.Name) and node.id in where.functions:
             yield from _methods(where, node.id, seen)
         elif isinstance(node, ast.Name) and (where.imports.get(node.id) or "").startswith("emr_pipelines."):

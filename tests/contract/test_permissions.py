@@ -59,7 +59,7 @@ def test_function_is_allowed_what_it_calls_and_no_more_when_deployed(name: str) 
 
 
 def test_call_graph_sees_what_a_function_calls_when_it_is_hidden_well() -> None:
-    """Guards the test above: by name, through a method in between, from a constant, from a paginator."""
+    """Guards the test above: by name, through a method in between, from a constant, from a paginator, in a set."""
     assert actions_of("start_pipeline") >= {"dynamodb:Query", "sqs:SendMessage", "states:StartExecution"}
     assert actions_of("register_pipeline") >= {"s3:ListBucket", "scheduler:CreateSchedule"}
     assert actions_of("handle_state_change") >= {
@@ -68,6 +68,10 @@ def test_call_graph_sees_what_a_function_calls_when_it_is_hidden_well() -> None:
         "events:PutEvents",
         "states:SendTaskHeartbeat",
     }
+    # A field of a set of gateways, one of the set that it extends, and what a method of it returns.
+    assert actions_of("clean_up") >= {"cloudformation:DeleteStack", "events:PutEvents", "states:DescribeExecution"}
+    assert actions_of("check_status") >= {"elasticmapreduce:CancelSteps", "emr-serverless:CancelJobRun"}
+    assert not actions_of("check_status") & {"elasticmapreduce:AddJobFlowSteps", "emr-serverless:StartJobRun"}
 
 
 @pytest.mark.parametrize("machine", sorted(state_machines()))

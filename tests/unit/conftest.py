@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -214,6 +215,15 @@ class LambdaContext:
         return 30_000
 
 
+def use_gateways(patch: pytest.MonkeyPatch, app: ModuleType, gateways: Mapping[str, Any]) -> None:
+    """Let a handler use these gateways for its own, those by themselves and those in its set."""
+    for name in gateways.keys() & vars(app).keys():
+        patch.setattr(app, name, gateways[name])
+    if hasattr(app, "gateways"):
+        in_set = {field.name: gateways[field.name] for field in fields(app.gateways)}
+        patch.setattr(app, "gateways", type(app.gateways)(**in_set))
+
+
 @pytest.fixture
 def invoke(
     monkeypatch: pytest.MonkeyPatch,
@@ -246,9 +256,7 @@ def invoke(
 
     def call(function: str, event: str | dict[str, Any]) -> Any:
         module = importlib.import_module(f"{function}.app")
-        for name, gateway in gateways.items():
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, gateway)
+        use_gateways(monkeypatch, module, gateways)
         payload = example_event(f"{function}.{event}") if isinstance(event, str) else event
         return module.handler(payload, LambdaContext())
 

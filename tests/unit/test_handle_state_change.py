@@ -7,6 +7,7 @@ import boto3
 import pytest
 from emr_pipelines.errors import TransientError
 from emr_pipelines.follow_job import follow_job
+from emr_pipelines.gateways.job_gateways import JobGateways
 from emr_pipelines.gateways.job_service import ObservedJobRun
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.table import Table
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.unit.conftest import RUN_ID, example_event
 from tests.unit.fakes import FakeDomainEvents, FakeEmrServerless, FakeStepFunctions
+from tests.unit.fakes_emr_on_ec2 import FakeEmrOnEc2
 
 Invoke = Callable[..., Any]
 
@@ -183,12 +185,13 @@ def test_job_keeps_its_end_when_observations_come_in_any_order(
     )  # fmt: skip
     job = record.get_job("r", "j")
     step_functions, events = FakeStepFunctions(), FakeDomainEvents()
+    gateways = JobGateways(
+        record=record, emr=FakeEmrServerless(), clusters=FakeEmrOnEc2(), step_functions=step_functions, events=events
+    )
 
     def see(job: Job, state: str, second: int) -> Job:
         seen = ObservedJobRun("run1", "app1", state, f"2026-11-21T12:00:{second:02d}.000000Z", None, 1)
-        return follow_job(
-            job, seen, record=record, emr=FakeEmrServerless(), step_functions=step_functions, events=events
-        )
+        return follow_job(job, seen, gateways)
 
     for state, second in [*early, (end, 50), *late, (end, 50), ("FAILED", 55)]:
         job = see(job, state, second)

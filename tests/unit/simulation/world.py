@@ -23,7 +23,7 @@ from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.run_slots import RunSlots
 
-from tests.unit.conftest import LambdaContext, example_event
+from tests.unit.conftest import LambdaContext, example_event, use_gateways
 from tests.unit.fakes_emr_on_ec2 import FakeStacks
 from tests.unit.simulation.emr_on_ec2 import SimulatedEmrOnEc2
 from tests.unit.simulation.emr_serverless import Behaviour, SimulatedEmrServerless
@@ -143,8 +143,7 @@ class World:
                 patch.setattr(module, "datetime", _simulated_datetime(self.happenings))
             for name in _FUNCTIONS:
                 module = importlib.import_module(f"{name}.app")
-                for gateway in gateways.keys() & vars(module).keys():
-                    patch.setattr(module, gateway, gateways[gateway])
+                use_gateways(patch, module, gateways)
                 module.logger.setLevel(logging.CRITICAL)
                 self._functions[name] = partial(module.handler, context=LambdaContext())
             try:
