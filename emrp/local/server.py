@@ -97,7 +97,7 @@ def main() -> None:
     except Exception:
         log.exception("The server has failed")
         _end_process_group(1)  # what is left tells why
-    shutil.rmtree(data_dir if not arguments.persistent else data_dir / "tmp", ignore_errors=True)
+    _remove_files(arguments)
     _end_process_group(0)
 
 
@@ -157,7 +157,7 @@ async def _serve(listener: socket.socket, port: int, arguments: argparse.Namespa
 
     async def until_stopped() -> None:
         await stop.wait()
-        watchdog = Timer(SHUTDOWN_SECONDS, os.killpg, (os.getpgrp(), signal.SIGKILL))
+        watchdog = Timer(SHUTDOWN_SECONDS, _kill_process_group, (arguments,))
         watchdog.daemon = True
         watchdog.start()
         await _end_services()
@@ -213,6 +213,16 @@ def _stop_signal(parent_fd: int | None) -> asyncio.Event:
 
         loop.add_reader(parent_fd, parent_is_gone)
     return stop
+
+
+def _remove_files(arguments: argparse.Namespace) -> None:
+    data_dir: Path = arguments.data_dir
+    shutil.rmtree(data_dir / "tmp" if arguments.persistent else data_dir, ignore_errors=True)
+
+
+def _kill_process_group(arguments: argparse.Namespace) -> None:
+    _remove_files(arguments)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _end_process_group(exit_code: int) -> NoReturn:
