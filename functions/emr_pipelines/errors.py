@@ -33,10 +33,10 @@ class ClusterUnavailableError(EmrPipelinesError):
 
 
 class ApplicationsLeftError(EmrPipelinesError):
-    """Applications of a stack that is being deleted do not stop in time."""
+    """Applications or clusters of a stack that is being deleted do not stop in time."""
 
-    def __init__(self, applications: Sequence[str]) -> None:
-        super().__init__(f"These applications do not stop: {', '.join(applications)}. Delete the stack once more.")
+    def __init__(self, left: Sequence[str]) -> None:
+        super().__init__(f"These do not stop: {', '.join(left)}. Delete the stack once more.")
 
 
 class JobFailedError(EmrPipelinesError):

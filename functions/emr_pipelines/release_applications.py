@@ -33,8 +33,7 @@ def release_applications(
         try:
             rules.remove_all()
             _stop_runs(state_machine_arn, step_functions)
-            _release_clusters(stack_name, clusters, stacks)
-            _release_all(stack_name, time.monotonic() + seconds, emr)
+            _release_all(stack_name, time.monotonic() + seconds, emr, clusters, stacks)
         except Exception as error:
             problem = error
     cloudformation.answer(request, f"{type(problem).__name__}: {problem}" if problem else None)
@@ -48,26 +47,38 @@ def _stop_runs(state_machine_arn: str, step_functions: StepFunctions) -> None:
         step_functions.stop_execution(arn, RunCancelledError.__name__, "The stack is being deleted.")
 
 
-def _release_clusters(stack_name: str, clusters: EmrOnEc2, stacks: ClusterStacks) -> None:
-    """Terminate the clusters of runs, and delete the stacks of those that have one; they go by themselves then."""
-    for stack in stacks.list_of_runs():
-        if stack.tags.get(STACK_TAG) == stack_name:
-            stacks.delete(stack.name)
-    for cluster_id in clusters.list_clusters():
-        if clusters.get_cluster(cluster_id).tags.get(STACK_TAG) == stack_name:
-            clusters.terminate_cluster(cluster_id)
-
-
-def _release_all(stack_name: str, deadline: float, emr: EmrServerless) -> None:
-    while left := list(_still_there(stack_name, emr)):
-        for application in left:
-            release_application(application.application_id, emr)
+def _release_all(
+    stack_name: str, deadline: float, emr: EmrServerless, clusters: EmrOnEc2, stacks: ClusterStacks
+) -> None:
+    """Look until nothing is left: a function that was interrupted by nobody may just have made a cluster."""
+    while left := [
+        *_release_clusters(stack_name, clusters, stacks),
+        *(_release(application, emr) for application in _applications(stack_name, emr)),
+    ]:
         if time.monotonic() > deadline:
-            raise ApplicationsLeftError([f"{one.application_id} ({one.state})" for one in left])
+            raise ApplicationsLeftError(left)
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _still_there(stack_name: str, emr: EmrServerless) -> Iterator[ObservedApplication]:
+def _release_clusters(stack_name: str, clusters: EmrOnEc2, stacks: ClusterStacks) -> Iterator[str]:
+    """Terminate the clusters of runs, and delete the stacks of those that have one; yield those that were living."""
+    for stack in stacks.list_of_runs():
+        if stack.tags.get(STACK_TAG) == stack_name:
+            stacks.delete(stack.name)
+            yield f"{stack.name} ({stack.status})"
+    for cluster_id in clusters.list_clusters():
+        cluster = clusters.get_cluster(cluster_id)
+        if cluster.tags.get(STACK_TAG) == stack_name:
+            clusters.terminate_cluster(cluster_id)
+            yield f"{cluster_id} ({cluster.state})"
+
+
+def _release(application: ObservedApplication, emr: EmrServerless) -> str:
+    release_application(application.application_id, emr)
+    return f"{application.application_id} ({application.state})"
+
+
+def _applications(stack_name: str, emr: EmrServerless) -> Iterator[ObservedApplication]:
     """Cancel the open job runs of the stack, on whatever application, and yield its applications."""
     for application_id in emr.list_applications():
         try:

@@ -127,4 +127,4 @@ def test_cloudformation_hears_what_is_left_when_time_is_up(
 
     (problem,) = cloudformation.answers
     assert problem is not None
-    assert problem.startswith("ApplicationsLeftError: These applications do not stop: started (STARTED)")
+    assert problem.startswith("ApplicationsLeftError: These do not stop: started (STARTED)")
