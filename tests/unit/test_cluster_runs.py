@@ -395,8 +395,10 @@ def test_clusters_and_their_stacks_go_when_the_stack_is_deleted(
     invoke: Invoke, record: RunRecord, clusters: FakeEmrOnEc2, stacks: FakeStacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = importlib.import_module("release_applications.app")  # here: its clients are those of the account of the test
-    monkeypatch.setattr(app.cloudformation, "answer", lambda *_: None)
+    problems: list[str | None] = []
+    monkeypatch.setattr(app.cloudformation, "answer", lambda _request, problem: problems.append(problem))
     monkeypatch.setattr(app.rules, "remove_all", lambda: None)
+    monkeypatch.setattr(app, "_SECONDS_TO_ANSWER", 0.0)
     clusters.set_cluster("j-1", "WAITING", tags=OURS)
     clusters.set_cluster("j-2", "WAITING", tags={"emr-pipelines:stack": "another"})
     from_template(record)
@@ -414,6 +416,7 @@ def test_clusters_and_their_stacks_go_when_the_stack_is_deleted(
     states = {cluster_id: cluster.state for cluster_id, cluster in clusters.clusters.items()}
     assert states == {"j-1": "TERMINATING", "j-2": "WAITING", "j-3": "TERMINATING"}
     assert stacks.deleted == [STACK_NAME]
+    assert problems == [None]
 
 
 def test_cluster_has_its_fields_when_the_run_is_read_back(record: RunRecord) -> None:
