@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from botocore.config import Config
@@ -60,7 +61,11 @@ class EmrOnEc2(JobService):
 
     def __init__(self, config: Config = CONFIG) -> None:
         self._emr = client("emr", config)
-        self._emr_once = client("emr", _ONCE)
+
+    @cached_property
+    def _emr_once(self) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+        """A client that repeats nothing by itself; most functions, and most runs, need none."""
+        return client("emr", _ONCE)
 
     def run_job_flow(self, request: dict[str, Any]) -> str:
         """Start a cluster and return its id."""
