@@ -6,11 +6,13 @@ A run whose pipeline has a cluster instead goes on in `launch_cluster`.
 import hashlib
 import json
 
+from emr_pipelines.clock import now
 from emr_pipelines.cost import DEFAULT_ARCHITECTURE, find_prices, recorded, region_of
 from emr_pipelines.errors import (
     ApplicationUnavailableError,
     RequestRefusedError,
     ResourceMissingError,
+    RunTimedOutError,
     TransientError,
 )
 from emr_pipelines.gateways.cluster_stacks import ClusterStacks
@@ -35,12 +37,15 @@ def launch_application(
     A run that its pipeline's concurrency does not let in is answered with RunQueuedError or RunSkippedError.
     `own_prices` are those of the stack, if it has some.
 
-    Raises ApplicationUnavailableError when it never will be, and TransientError while job runs of an older
-    configuration keep it from being updated. Idempotent: it looks at what is there and does what is missing.
+    Raises ApplicationUnavailableError when it never will be, TransientError while job runs of an older configuration
+    keep it from being updated, and RunTimedOutError once the run was to end. Idempotent: it looks at what is there and
+    does what is missing.
     """
     run = gateways.record.get_run(run_id)
     if run is None:
         raise LookupError(f"There is no run {run_id}.")
+    if run.deadline and run.deadline <= now():
+        raise RunTimedOutError(f"The run was to end by {run.deadline}.")
     refusal = refusal_of_slot(run, gateways.record, slots)
     if refusal:
         gateways.step_functions.send_failure(task_token, type(refusal), str(refusal))
@@ -48,11 +53,11 @@ def launch_application(
     if run.on_cluster:
         launch_cluster(run, task_token, gateways, stacks)
         return
-    application_id = _ensure_application(run, gateways.record, gateways.emr)
-    gateways.record.set_application_id(run_id, application_id)
-    gateways.record.wait_for_application(application_id, run_id, task_token)
-    # Looking after the token is in place: an event that came before it has changed what is seen now.
-    application = gateways.emr.get_application(application_id)
+    application = _observe_waiting(run, _ensure_application(run, gateways), task_token, gateways)
+    if application.state == _GONE and run.lifecycle == "shared":
+        gateways.record.stop_waiting(application.application_id, run_id)
+        replacement = _create_shared(run, application.application_id, gateways)
+        application = _observe_waiting(run, replacement, task_token, gateways)
     _note_prices(run, application, own_prices, gateways.record)
     advance_application(run_id, application, task_token, gateways)
 
@@ -96,19 +101,34 @@ def _note_prices(run: Run, application: ObservedApplication, own_prices: str, re
         record.set_prices(run.run_id, recorded(prices))
 
 
-def _ensure_application(run: Run, record: RunRecord, emr: EmrServerless) -> str:
-    """Return the id of the run's application, which is created unless it exists."""
+def _ensure_application(run: Run, gateways: EmrGateways) -> str:
+    """Return the id of the run's application, which is created unless one is recorded."""
     if run.lifecycle == "existing" and run.application_id:
         return run.application_id
     if run.lifecycle == "transient":
-        return run.application_id or _create(run, emr, run.run_id)
-    application_id, _ = record.get_shared_application(run.pipeline)
-    if application_id and _exists(application_id, emr):
-        return application_id
+        return run.application_id or _create(run, gateways.emr, run.run_id)
+    application_id, _ = gateways.record.get_shared_application(run.pipeline)
+    return application_id or _create_shared(run, "first", gateways)
+
+
+def _create_shared(run: Run, replaced: str, gateways: EmrGateways) -> str:
     # The token names the application that is replaced: runs that meet here at the same time create one, not two.
-    created = _create(run, emr, run.pipeline, _digest(run), application_id or "first")
-    record.save_shared_application(run.pipeline, created, _digest(run))
+    created = _create(run, gateways.emr, run.pipeline, _digest(run), replaced)
+    gateways.record.save_shared_application(run.pipeline, created, _digest(run))
     return created
+
+
+def _observe_waiting(run: Run, application_id: str, task_token: str, gateways: EmrGateways) -> ObservedApplication:
+    """Let a run wait for an application, and look at it: the only question to EMR, whose quota a burst must share."""
+    gateways.record.set_application_id(run.run_id, application_id)
+    gateways.record.wait_for_application(application_id, run.run_id, task_token)
+    # Looking after the token is in place: an event that came before it has changed what is seen now.
+    try:
+        return gateways.emr.get_application(application_id)
+    except ResourceMissingError as error:
+        if run.lifecycle != "shared":
+            raise
+        return ObservedApplication(application_id, _GONE, str(error))
 
 
 def _create(run: Run, emr: EmrServerless, *token_parts: str) -> str:
@@ -116,13 +136,6 @@ def _create(run: Run, emr: EmrServerless, *token_parts: str) -> str:
         return emr.create_application(run.application, _token(*token_parts))
     except RequestRefusedError as error:
         raise ApplicationUnavailableError(str(error)) from error
-
-
-def _exists(application_id: str, emr: EmrServerless) -> bool:
-    try:
-        return emr.get_application(application_id).state != _GONE
-    except ResourceMissingError:
-        return False
 
 
 def _is_current(run: Run, application_id: str, record: RunRecord) -> bool:

@@ -16,8 +16,8 @@ LAMBDA_NOISE = {  # https://docs.aws.amazon.com/step-functions/latest/dg/concept
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
 }
+OVERLOAD = {"TransientError", "Lambda.TooManyRequestsException"}
 NESTED_NOISE = {"StepFunctions.ExecutionLimitExceededException", "StepFunctions.SdkClientException"}
 STARTS_EXECUTION = "arn:aws:states:::states:startExecution.sync:2"
 DAY = 24 * 3600
@@ -136,7 +136,7 @@ def test_task_retries_noise_and_only_noise_when_it_fails(machine: str, name: str
         assert any(group >= NESTED_NOISE for group in groups)
     else:
         assert any(group >= LAMBDA_NOISE for group in groups)
-        assert {"TransientError"} in groups
+        assert OVERLOAD in groups
     assert not set.union(*groups) & {"States.ALL", "States.TaskFailed"}
 
 
@@ -150,16 +150,27 @@ def test_task_spreads_its_retries_when_many_runs_meet_the_same_trouble(machine: 
         assert retrier["BackoffRate"] > 1
 
 
-def test_job_is_submitted_in_the_end_when_emr_throttles_a_burst_of_runs() -> None:
-    """StartJobRun has a burst of 25 and then one a second; 40 jobs each of many runs must get through."""
+def patience(machine: str, name: str) -> float:
+    """Return for how many seconds, on average, a task is tried again while AWS is overloaded."""
     (retrier,) = [
-        retrier
-        for retrier in state("JobRunStateMachine", "Add Job Run")["Retry"]
-        if retrier["ErrorEquals"] == ["TransientError"]
+        retrier for retrier in state(machine, name)["Retry"] if not OVERLOAD.isdisjoint(retrier["ErrorEquals"])
     ]
+    mean_pause: float = retrier["MaxDelaySeconds"] / 2
+    return mean_pause * retrier["MaxAttempts"]
 
-    mean_pause = retrier["MaxDelaySeconds"] / 2
-    assert retrier["MaxAttempts"] * mean_pause >= 3600
+
+@every_state("Task")
+def test_task_goes_on_when_aws_was_overloaded_for_a_while(machine: str, name: str) -> None:
+    if state(machine, name)["Resource"] != STARTS_EXECUTION:
+        assert patience(machine, name) >= 1800
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"), [("PipelineStateMachine", "Launch Application"), ("JobRunStateMachine", "Add Job Run")]
+)
+def test_run_gets_its_turn_when_emr_is_busy_for_hours(machine: str, name: str) -> None:
+    """StartJobRun lets through one a second, and an application is not updated before its job runs have ended."""
+    assert patience(machine, name) >= 8 * 3600
 
 
 @every_state("Task", "Map")

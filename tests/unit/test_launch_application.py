@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from emr_pipelines.cost import find_prices, prices_of_run
-from emr_pipelines.errors import ApplicationUnavailableError, RequestRefusedError, TransientError
+from emr_pipelines.errors import ApplicationUnavailableError, RequestRefusedError, RunTimedOutError, TransientError
 from emr_pipelines.gateways.run_record import RunRecord
 
 from tests.unit.conftest import RUN_ID, example_event
@@ -94,14 +94,37 @@ class TestSharedApplication:
 
         assert emr.applications["app1"] == "STARTING"
 
-    def test_launch_creates_another_when_somebody_deleted_the_application(
+    def test_launch_asks_emr_once_when_the_application_is_recorded(
         self, invoke: Invoke, emr: FakeEmrServerless
+    ) -> None:
+        invoke("launch_application", "run")
+        emr.applications["app1"] = "STARTED"
+        emr.requests.clear()
+
+        invoke("launch_application", "run")
+
+        assert emr.requests == [("get_application", "app1")]
+
+    def test_launch_creates_another_when_somebody_deleted_the_application(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, step_functions: FakeStepFunctions
     ) -> None:
         invoke("launch_application", "run")
         emr.applications["app1"] = "TERMINATED"
         invoke("launch_application", "run")
 
         assert emr.applications == {"app1": "TERMINATED", "app2": "STARTING"}
+        assert (record.list_waiting("app1"), record.list_waiting("app2")) == ([], [(RUN_ID, TOKEN)])
+        assert step_functions.answers == []
+
+    def test_launch_creates_another_when_emr_knows_the_application_no_more(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord
+    ) -> None:
+        record.save_shared_application("salaries", "gone", "digest")
+
+        invoke("launch_application", "run")
+
+        assert emr.applications == {"app1": "STARTING"}
+        assert record.list_waiting("gone") == []
 
     def test_launch_fails_the_task_when_the_application_is_deleted_while_the_run_waits(
         self, invoke: Invoke, emr: FakeEmrServerless, step_functions: FakeStepFunctions
@@ -138,6 +161,17 @@ class TestSharedApplication:
 
         with pytest.raises(TransientError, match="while it has job runs"):
             invoke("launch_application", "run")
+
+    def test_launch_gives_up_when_the_run_was_to_end_before(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord
+    ) -> None:
+        run = record.get_run(RUN_ID)
+        assert run is not None
+        record.save_plan(replace(run, deadline="2020-01-01T00:00:00.000000Z"), [])
+
+        with pytest.raises(RunTimedOutError, match="was to end by 2020"):
+            invoke("launch_application", "run")
+        assert emr.requests == []
 
     def test_launch_fails_when_emr_refuses_the_application(self, invoke: Invoke, emr: FakeEmrServerless) -> None:
         refusal = RequestRefusedError("CreateApplication", "ValidationException", "no such release")
