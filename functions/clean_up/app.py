@@ -1,4 +1,4 @@
-"""Outer state machine, "Clean Up", and the end of an execution that could not get there -> `clean_up`."""
+"""State machines, "Clean Up" and "End Jobs", and the end of an execution that could not get there -> `clean_up`."""
 
 import json
 import os
@@ -26,11 +26,16 @@ gateways = RunGateways(
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Clean up after `{"runId", "executionArn", "input", "error", "cause"}`.
 
-    It also takes a "Step Functions Execution Status Change" event, of the run or of some of its jobs. Returns
-    `{"state", "error", "cause"}` of the run.
+    It also takes `{"runId", "jobs", "error", "cause"}` of jobs whose execution has failed, and a "Step Functions
+    Execution Status Change" event, of the run or of some of its jobs. Returns `{"state", "error", "cause"}` of the run.
     """
+    if "jobs" in event:
+        return _clean_up_jobs(event["runId"], event["jobs"], event["error"], readable_cause(event["cause"]))
     if "detail-type" in event and not event["detail"]["stateMachineArn"].endswith("-pipeline"):
-        return _clean_up_jobs(event["detail"])
+        detail = event["detail"]
+        asked = json.loads(detail["input"])
+        names = [asked["job"]] if asked.get("job") else asked["jobs"]
+        return _clean_up_jobs(asked["runId"], names, detail["status"], detail.get("error"), detail.get("cause"))
     request = _from_status_change(event["detail"]) if "detail-type" in event else event
     logger.append_keys(run=request["runId"])
     run = clean_up(
@@ -44,12 +49,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}
 
 
-def _clean_up_jobs(detail: dict[str, Any]) -> dict[str, Any]:
-    asked = json.loads(detail["input"])
-    logger.append_keys(run=asked["runId"])
-    names = [asked["job"]] if asked.get("job") else asked["jobs"]
-    reasons = ["The execution of the job ended", detail["status"], detail.get("error"), detail.get("cause")]
-    clean_up_jobs(asked["runId"], names, ": ".join(filter(None, reasons)), gateways)
+def _clean_up_jobs(run_id: str, names: list[str], *reasons: str | None) -> dict[str, Any]:
+    logger.append_keys(run=run_id)
+    clean_up_jobs(run_id, names, ": ".join(filter(None, ["The execution of the job ended", *reasons])), gateways)
     return {}
 
 

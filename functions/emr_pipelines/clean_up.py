@@ -61,7 +61,7 @@ def clean_up(run: Run, gateways: RunGateways, *, state: str | None, error: str |
 
 
 def clean_up_jobs(run_id: str, names: list[str], why: str, gateways: JobGateways) -> None:
-    """Give an end to jobs whose execution has ended before them: it was stopped, or has given up.
+    """Give an end to jobs whose execution has ended before them: it was stopped, has given up, or did not even start.
 
     Nobody else would, and the jobs that depend on them would wait for ever. When the run is to end, Clean Up does it.
     """
@@ -108,9 +108,10 @@ def end_of_execution(status: str, error: str | None, cause: str | None) -> tuple
 
 
 def readable_cause(cause: str | None) -> str | None:
-    """Return the message of a Lambda error, which Step Functions wraps in JSON, or the cause as it is."""
+    """Return the message of a Lambda error or the cause of a nested execution, both wrapped in JSON; or it as it is."""
     try:
-        message = json.loads(cause or "")["errorMessage"]
+        wrapped = json.loads(cause or "")
+        message = wrapped["errorMessage"] if "errorMessage" in wrapped else wrapped["Cause"]
     except (ValueError, KeyError, TypeError):
         return cause
     return str(message)

@@ -196,6 +196,25 @@ def test_job_that_was_never_submitted_ends_when_its_execution_has_given_up(
     assert events.types == ["Job Run Cancelled"]
 
 
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("error", "cause", "details"),
+    [
+        ("StepFunctions.ExecutionLimitExceeded", "Too many.", "StepFunctions.ExecutionLimitExceeded: Too many."),
+        ("States.TaskFailed", '{"Status": "FAILED", "Error": "E", "Cause": "Gone."}', "States.TaskFailed: Gone."),
+        ("States.Timeout", None, "States.Timeout"),
+    ],
+)
+def test_job_ends_when_its_execution_could_not_be_started_or_has_failed(
+    error: str, cause: str | None, details: str, invoke: Invoke, record: RunRecord
+) -> None:
+    invoke("clean_up", example_event("clean_up.job_not_started") | {"error": error, "cause": cause})
+
+    job = record.get_job(RUN_ID, "process")
+    assert (job.state, job.settled) == ("CANCELLED", True)
+    assert job.state_details == f"The execution of the job ended: {details}"
+
+
 def test_clean_up_records_the_run_when_nobody_did(invoke: Invoke, record: RunRecord) -> None:
     answer = invoke("clean_up", "pipeline_refused")
 
