@@ -15,8 +15,12 @@ NOT_WATCHED = ("jobs/", "logs/", "output/", "pipelines/")
 _YEAR_MINUTES = 500_000  # a little less than an execution of Step Functions may last
 
 
+# One or more of them, with dots in between, are either side of an address (RFC 5322's dot-atom).
+_ATOM = r'[^\s.@()<>\[\]:;,\\"]+'
+
+
 def _email_address(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+    if not re.fullmatch(rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})+", text):
         raise ValueError("is no e-mail address")
     return text
 

@@ -19,14 +19,19 @@ from emr_pipelines.gateways.pipeline_bucket import PipelineBucket, PipelineFiles
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
 from emr_pipelines.gateways.schedules import Schedules
 from emr_pipelines.pipeline import check_pipeline
+from emr_pipelines.trigger_messages import LONGEST_TEMPLATE, event_template
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Which definition of a pipeline is live now, if any, and why other files of that name are not."""
+    """Which definition of a pipeline is live now, if any, and why other files of that name are not.
+
+    `not_subscribed` are addresses of any pipeline that SNS refuses, and why.
+    """
 
     live: Definition | None
     rejected: dict[StoredFile, InvalidPipelineError] = field(default_factory=dict)
+    not_subscribed: dict[str, str] = field(default_factory=dict)
 
 
 def register_pipeline(
@@ -40,34 +45,35 @@ def register_pipeline(
     """
     found, registered = bucket.files_of(name), registry.find(name)
     while True:
-        result = _choose(name, found, registered, rules, topic)
+        result = _choose(name, found, registered, rules=rules, topic=topic, subscriptions=subscriptions)
         if result.live is None and registered and registered.file in [file.key for file in found.files]:
             result = replace(result, live=registry.get(name))  # an earlier version of the file
         if result.live:
-            _make_live(
+            refused = _make_live(
                 result.live, registered,
                 registry=registry, schedules=schedules, rules=rules, subscriptions=subscriptions, events=events,
             )  # fmt: skip
         else:
-            _retire(
+            refused = _retire(
                 name, registered,
                 registry=registry, schedules=schedules, rules=rules, subscriptions=subscriptions, events=events,
             )  # fmt: skip
         _report(name, found, result.rejected, bucket=bucket, events=events)
         files_before, found, registered = found.files, bucket.files_of(name), registry.find(name)
         if found.files == files_before and _is_registered(result.live, registered):
-            return result
+            return replace(result, not_subscribed=refused)
 
 
 def _choose(
-    name: str, found: PipelineFiles, registered: Registered | None, rules: EventRules, topic: NotificationTopic
-) -> Registration:
+    name: str, found: PipelineFiles, registered: Registered | None, *,
+    rules: EventRules, topic: NotificationTopic, subscriptions: EmailSubscriptions,
+) -> Registration:  # fmt: skip
     """Find the file to be registered: the one that is, as long as it is there, else the oldest good one."""
     owner = registered.file if registered and registered.file in [file.key for file in found.files] else None
     live, rejected = None, {}
     for file in sorted(found.files, key=lambda file: file.key != owner):
         try:
-            live = _check(name, file, owner, rules, topic)
+            live = _check(name, file, owner, rules=rules, topic=topic, subscriptions=subscriptions)
         except InvalidPipelineError as error:
             rejected[file] = error
         else:
@@ -75,13 +81,17 @@ def _choose(
     return Registration(live, rejected)
 
 
-def _check(name: str, file: StoredFile, owner: str | None, rules: EventRules, topic: NotificationTopic) -> Definition:
+def _check(
+    name: str, file: StoredFile, owner: str | None, *,
+    rules: EventRules, topic: NotificationTopic, subscriptions: EmailSubscriptions,
+) -> Definition:  # fmt: skip
     """Return the definition in a file; `owner` is the file of the same pipeline that goes before it."""
     if owner and owner != file.key:
         taken = f'"{name}" is registered from {owner}: delete one of the two files'
         raise InvalidPipelineError(file.key, [Problem("name", taken)])
     definition = check_pipeline(file.key, name, file.text, file.version)
-    problems = list(_refusals(definition, rules, topic))
+    # Nobody is asked to confirm a subscription for a file that is refused anyway.
+    problems = list(_refusals(definition, rules, topic)) or list(_refused_addresses(definition, subscriptions))
     if problems:
         raise InvalidPipelineError(file.key, problems)
     return definition
@@ -93,18 +103,31 @@ def _refusals(definition: Definition, rules: EventRules, topic: NotificationTopi
         path = f"triggers.events[{index}].pattern"
         if refusal := rules.refusal(entry["pattern"]):
             yield Problem(path, refusal, definition.line_of(path))
+        path = f"triggers.events[{index}].parameters"
+        if len(event_template(definition.name, entry["parameters"])) > LONGEST_TEMPLATE:
+            too_long = f"are too long: EventBridge takes a template of {LONGEST_TEMPLATE} characters with them as JSON"
+            yield Problem(path, too_long, definition.line_of(path))
     for index, name in enumerate(definition.data.get("notifications", {}).get("topics", [])):
         path = f"notifications.topics[{index}]"
         if refusal := topic.refusal(name):
             yield Problem(path, refusal, definition.line_of(path))
 
 
+def _refused_addresses(definition: Definition, subscriptions: EmailSubscriptions) -> Iterator[Problem]:
+    addresses = _addresses_in(definition)
+    refused = subscriptions.refusals(definition.name, addresses)
+    for index, address in enumerate(addresses):
+        path = f"notifications.email[{index}]"
+        if address in refused:
+            yield Problem(path, refused[address], definition.line_of(path))
+
+
 def _make_live(
     definition: Definition, registered: Registered | None, *,
     registry: PipelineRegistry, schedules: Schedules, rules: EventRules, subscriptions: EmailSubscriptions,
     events: DomainEvents,
-) -> None:  # fmt: skip
-    """Store the definition first, so that whatever its triggers start knows it."""
+) -> dict[str, str]:  # fmt: skip
+    """Store the definition first, so that whatever its triggers start knows it; return what `_subscribe` does."""
     is_new = not _is_registered(definition, registered)
     if is_new:
         registry.put(definition)
@@ -112,32 +135,45 @@ def _make_live(
     schedules.apply(definition.name, definition.data["triggers"]["schedules"])
     rules.apply(definition.name, definition.data["triggers"]["events"])
     is_open = is_new or (registered is not None and not registered.settled)
-    addresses = definition.data.get("notifications", {}).get("email", [])
-    _subscribe(addresses if is_open else [], registry=registry, subscriptions=subscriptions)
+    ask_again = _addresses_in(definition) if is_open else []
+    refused = _subscribe(ask_again, registry=registry, subscriptions=subscriptions)
     if is_open:
         events.publish(pipeline_registered(definition))
         registry.settle(definition)
+    return refused
 
 
 def _retire(
     name: str, registered: Registered | None, *,
     registry: PipelineRegistry, schedules: Schedules, rules: EventRules, subscriptions: EmailSubscriptions,
     events: DomainEvents,
-) -> None:  # fmt: skip
+) -> dict[str, str]:  # fmt: skip
     schedules.apply(name, [])
     rules.apply(name, [])
     if registered:
         events.publish(pipeline_retired(name, registered.file, registered.version))
     registry.remove(name)
-    _subscribe([], registry=registry, subscriptions=subscriptions)
+    return _subscribe([], registry=registry, subscriptions=subscriptions)
 
 
-def _subscribe(ask_again: Collection[str], *, registry: PipelineRegistry, subscriptions: EmailSubscriptions) -> None:
-    """Subscribe the addresses of all pipelines, which share subscriptions: whoever writes last has looked last."""
-    done, wanted = None, _addresses(registry)
-    while wanted != done:
-        subscriptions.apply(wanted, ask_again)
+def _subscribe(
+    ask_again: Collection[str], *, registry: PipelineRegistry, subscriptions: EmailSubscriptions
+) -> dict[str, str]:
+    """Subscribe the addresses of all pipelines, which share subscriptions: whoever writes last has looked last.
+
+    Returns why SNS refuses some of them.
+    """
+    wanted = _addresses(registry)
+    while True:
+        refused = subscriptions.apply(wanted, ask_again)
         done, wanted = wanted, _addresses(registry)
+        if wanted == done:
+            return refused
+
+
+def _addresses_in(definition: Definition) -> list[str]:
+    addresses: list[str] = definition.data.get("notifications", {}).get("email", [])
+    return addresses
 
 
 def _addresses(registry: PipelineRegistry) -> dict[str, set[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 EVENT_PLACEHOLDER = "<aws.events.event.json>"
+LONGEST_TEMPLATE = 8192  # characters of an InputTemplate
 
 
 def entry_digest(*parts: object) -> str:

@@ -49,4 +49,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         live_file=result.live and result.live.file,
         live_version=result.live and result.live.version,
         rejected=[str(error) for error in result.rejected.values()],
+        not_subscribed=result.not_subscribed,
     )

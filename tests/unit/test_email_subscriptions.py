@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from emr_pipelines.definition import Definition
 from emr_pipelines.gateways.aws import client
 from emr_pipelines.gateways.email_subscriptions import EmailSubscriptions
@@ -24,8 +25,8 @@ class Topic:
         self.arn: str = self.sns.create_topic(Name="topic")["TopicArn"]
         self.subscriptions = EmailSubscriptions(self.arn, "emr-pipelines")
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str] = ()) -> None:
-        self.subscriptions.apply(wanted, ask_again)
+    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str] = ()) -> dict[str, str]:
+        return self.subscriptions.apply(wanted, ask_again)
 
     def filters(self) -> dict[str, Any]:
         """Return the filter of each subscription, by its address."""
@@ -74,6 +75,53 @@ def test_subscription_is_left_alone_when_somebody_else_has_made_it(topic: Topic)
     topic.apply({})
 
     assert topic.filters() == {OPS: {}, PAT: theirs}
+
+
+def refuse(topic: Topic, monkeypatch: pytest.MonkeyPatch, address: str, why: str) -> None:
+    """Let SNS refuse to subscribe an address with a filter."""
+    subscribe = topic.sns.subscribe
+
+    def refusing(**request: Any) -> Any:
+        if request["Endpoint"] == address and request["Attributes"]:
+            raise ClientError({"Error": {"Code": "InvalidParameter", "Message": why}}, "Subscribe")
+        return subscribe(**request)
+
+    monkeypatch.setattr(topic.subscriptions._sns, "subscribe", refusing)
+
+
+def test_other_addresses_are_subscribed_when_sns_refuses_one(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(topic, monkeypatch, "bad@example.org", "Invalid parameter: Email address")
+    refused = topic.apply({"bad@example.org": {"sales"}, OPS: {"sales"}, PAT: {"import"}})
+
+    assert topic.filters() == {OPS: ours("sales"), PAT: ours("import")}
+    assert refused == {"bad@example.org": "Subscribe was refused (InvalidParameter): Invalid parameter: Email address"}
+    assert topic.subscriptions.refusals("new", ["bad@example.org", PAT]) == refused
+    assert topic.filters() == {OPS: ours("sales"), PAT: ours("import")}
+
+
+def test_filter_is_made_right_when_the_list_did_not_show_a_subscription_yet(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic.apply({OPS: {"sales"}})
+    refuse(topic, monkeypatch, OPS, "Attributes Reason: Subscription already exists with different attributes")
+    monkeypatch.setattr(topic.subscriptions, "_list", dict)
+
+    assert topic.subscriptions.refusals("import", [OPS]) == {}
+    assert topic.filters() == {OPS: ours("sales")}
+    assert topic.apply({OPS: {"import", "sales"}}) == {}
+    assert topic.filters() == {OPS: ours("import", "sales")}
+
+
+def test_subscription_hears_of_the_whole_stack_when_a_filter_cannot_name_its_pipelines(topic: Topic) -> None:
+    names = [f"pipeline-{number:03}" for number in range(151)]
+    topic.apply({OPS: names[:150]})
+    assert topic.filters() == {OPS: ours(*names[:150])}
+
+    topic.apply({OPS: names})
+    assert topic.filters() == {OPS: {"stack": ["emr-pipelines"]}}
+
+    topic.apply({OPS: names[1:]})
+    assert topic.filters() == {OPS: ours(*names[1:])}
 
 
 class PendingSns:
@@ -130,11 +178,11 @@ def test_addresses_are_those_of_the_registry_when_another_pipeline_is_registered
     class Slow(EmailSubscriptions):
         """Lets somebody else register a pipeline between what was read and what is written."""
 
-        def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> None:
+        def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
             if not registry.find("import"):
                 registry.put(definition("import", OPS, PAT))
                 super().apply({OPS: {"import", "sales"}, PAT: {"import"}}, [])
-            super().apply(wanted, ask_again)
+            return super().apply(wanted, ask_again)
 
     _subscribe([], registry=registry, subscriptions=Slow(topic.arn, "emr-pipelines"))
 

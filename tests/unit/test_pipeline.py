@@ -169,6 +169,11 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
             'triggers.events[0].pattern: "source" must be a list of what matches',
         ),
         ("jobs:", "triggers: {events: [{pattern: {}}]}\njobs:", "triggers.events[0].pattern: "),
+        ("jobs:", "notifications: {email: ['a,b@c.de']}\njobs:", "notifications.email[0]: is no e-mail address"),
+        ("jobs:", "notifications: {email: ['<a@b.c>']}\njobs:", "notifications.email[0]: is no e-mail address"),
+        ("jobs:", "notifications: {email: [a@b..c]}\njobs:", "notifications.email[0]: is no e-mail address"),
+        ("jobs:", "notifications: {email: [.a@b.c]}\njobs:", "notifications.email[0]: is no e-mail address"),
+        ("jobs:", "notifications: {email: [a@localhost]}\njobs:", "notifications.email[0]: is no e-mail address"),
         (
             "jobs:",
             "triggers: {schedules: [{expression: rate(1 hour), parameters: {x: 1}}]}\njobs:",
@@ -212,6 +217,17 @@ def test_check_says_so_when_a_file_is_not_a_pipeline_at_all(text: str, expected:
 def test_check_definition_reports_problems_when_it_is_given_anything(value: object) -> None:
     with pytest.raises(InvalidPipelineError, match="the definition in the input of the execution has"):
         check_definition(value)
+
+
+@pytest.mark.parametrize(
+    "address", ["a@b.c", "data-team+jobs@eu.example.co.uk", "o'neil_1@x-y.example", "jörg@exämple.de"]
+)
+def test_check_finds_nothing_when_an_address_is_good(address: str) -> None:
+    notifications = f'notifications: {{email: ["{address}"]}}\njobs:'
+
+    assert check_pipeline("x", None, MINIMAL.replace("jobs:", notifications)).data["notifications"]["email"] == [
+        address
+    ]
 
 
 def test_check_takes_words_and_dates_as_text_when_yaml_1_1_would_not() -> None:

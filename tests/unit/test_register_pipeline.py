@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
-from emr_pipelines.errors import TransientError
+from emr_pipelines.errors import RequestRefusedError, TransientError
 from emr_pipelines.gateways.event_rules import EventRules
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
@@ -40,13 +40,24 @@ def registry(record: RunRecord) -> PipelineRegistry:
 
 
 class MotosEventRules(EventRules):
-    """moto has no TestEventPattern (here a pattern is refused when it says so), and takes prefixes for expressions."""
-
-    def _names(self, prefix: str) -> set[str]:
-        return {name for name in super()._names(prefix) if name.startswith(prefix)}
+    """moto has no TestEventPattern: here a pattern is refused when it says so."""
 
     def refusal(self, pattern: dict[str, Any]) -> str | None:
         return "Unrecognized match type refuse" if "refuse" in json.dumps(pattern) else None
+
+
+class NoRules:
+    """EventBridge without any rule; it remembers the prefixes that it was asked for."""
+
+    def __init__(self) -> None:
+        self.prefixes: list[str] = []
+
+    def get_paginator(self, _operation: str) -> "NoRules":
+        return self
+
+    def paginate(self, *, NamePrefix: str) -> list[dict[str, Any]]:  # noqa: N803 - boto3's
+        self.prefixes.append(NamePrefix)
+        return [{"Rules": []}]
 
 
 class Files:
@@ -343,7 +354,7 @@ class TestEventRules:
 
         assert before != after
 
-    @pytest.mark.parametrize("stack", ["a", "emr-pipelines", "a-stack-with-a-name-that-is-long-indeed"])
+    @pytest.mark.parametrize("stack", ["a", "emr-pipelines", "s" * 43])
     def test_rule_has_a_name_that_eventbridge_takes_when_names_are_long(self, files: Files, stack: str) -> None:
         entry = {"pattern": {"source": ["x"]}, "parameters": {}}
         gateway = MotosEventRules(stack, "arn:aws:sqs:us-east-1:1:queue", "arn:aws:sqs:us-east-1:1:dead")
@@ -355,6 +366,35 @@ class TestEventRules:
 
         gateway.apply(one, [])
         assert len(rules()) == 1
+
+    @pytest.mark.parametrize("length", [44, 60, 64])
+    def test_file_has_a_problem_when_the_name_of_the_stack_leaves_no_room_for_a_rule(
+        self, aws: None, monkeypatch: pytest.MonkeyPatch, length: int
+    ) -> None:
+        gateway = EventRules("s" * length, "arn:aws:sqs:us-east-1:1:queue", "arn:aws:sqs:us-east-1:1:dead")
+        events = NoRules()
+        monkeypatch.setattr(gateway, "_events", events)
+
+        assert "43 characters fit" in str(gateway.refusal({"source": ["x"]}))
+        gateway.apply("p" * 48, [])  # nothing to remove, and no request that EventBridge refuses
+        gateway.remove_all()
+        assert len(events.prefixes) == 2
+        assert max(map(len, events.prefixes)) <= 64
+
+    def test_file_is_rejected_when_eventbridge_takes_no_template_with_its_parameters(
+        self, files: Files, registry: PipelineRegistry
+    ) -> None:
+        def told(length: int) -> str:
+            return triggered_by(EVENTS.replace("top: 3", f"input: {'x' * length}"))
+
+        files.put(told(8000))
+        (target,) = rules().values()
+        room = 8192 - len(target["InputTransformer"]["InputTemplate"])
+        fits = files.put(told(8000 + room))
+        files.put(told(8001 + room))
+
+        assert [registered.version for registered in registry.list()] == [fits]
+        assert "triggers.events[0].parameters: are too long" in (files.report() or "")
 
 
 class TestNotifications:
@@ -379,6 +419,33 @@ class TestNotifications:
         files.delete()
 
         assert self.subscriptions() == []
+
+    def test_only_the_file_with_it_is_rejected_when_sns_refuses_an_address(
+        self, files: Files, registry: PipelineRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from register_pipeline import app  # noqa: PLC0415 - reads the environment
+
+        subscribe = app.subscriptions._subscribe
+
+        def refusing(address: str, attributes: dict[str, str]) -> str:
+            if address == "bad@example.org":
+                raise RequestRefusedError("Subscribe", "InvalidParameter", "Invalid parameter: Email address")
+            return subscribe(address, attributes)
+
+        monkeypatch.setattr(app.subscriptions, "_subscribe", refusing)
+        live = files.put(self.told("email: [ops@example.org]"))
+        files.put(self.told("email: [pat@example.org, bad@example.org]"))
+        other = self.told("email: [sam@example.org]").replace("name: salaries", "name: other", 1)
+        files.put(other, "pipelines/other.yaml")
+
+        assert {item.name: (item.version == live, item.settled) for item in registry.list()} == {
+            "other": (False, True),
+            "salaries": (True, True),
+        }
+        line = 1 + self.told("email: [pat").partition("email:")[0].count("\n")
+        refused = "Subscribe was refused (InvalidParameter): Invalid parameter: Email address"
+        assert f"line {line}: notifications.email[1]: {refused}" in (files.report() or "")
+        assert sorted(self.subscriptions()) == ["ops@example.org", "sam@example.org"]
 
     def test_file_is_rejected_when_the_stack_may_not_publish_to_its_topics(
         self, files: Files, registry: PipelineRegistry

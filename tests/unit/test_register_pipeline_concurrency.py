@@ -172,9 +172,15 @@ class Subscriptions(EmailSubscriptions):
     def __init__(self) -> None:
         self.addresses: dict[str, set[str]] = {}
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> None:
+    def refusals(self, pipeline: str, addresses: Collection[str]) -> dict[str, str]:
+        step()
+        self.addresses = {address: {pipeline} for address in addresses} | self.addresses
+        return {}
+
+    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
         step()
         self.addresses = {address: set(pipelines) for address, pipelines in wanted.items()}
+        return {}
 
 
 class Bus(FakeDomainEvents):

@@ -2,15 +2,20 @@
 
 One address has one subscription, so its filter names all pipelines whose notifications it wants. The filter also
 names the stack, by which our subscriptions are told from those that somebody has made: these are left as they are.
+
+What SNS refuses of one address (it is malformed, or the topic has as many filters as it may) is no reason to leave the
+others alone.
 """
 
 import json
 from collections.abc import Collection, Mapping
 
-from emr_pipelines.errors import ResourceMissingError
+from emr_pipelines.errors import RequestRefusedError, ResourceMissingError
 from emr_pipelines.gateways.aws import client, translated_errors
 
 _PENDING = "PendingConfirmation"
+# https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
+_MOST_VALUES = 150
 
 
 class EmailSubscriptions:
@@ -21,20 +26,46 @@ class EmailSubscriptions:
         self._topic_arn = topic_arn
         self._stack_name = stack_name
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> None:
+    def refusals(self, pipeline: str, addresses: Collection[str]) -> dict[str, str]:
+        """Subscribe the addresses that are not subscribed yet, and return why SNS refuses some: only trying tells."""
+        refused = {}
+        for address in set(addresses) - self._list().keys() if addresses else ():
+            try:
+                self._subscribe(address, {"FilterPolicy": self._filter([pipeline])})
+            except RequestRefusedError as error:
+                if not _is_there(error):
+                    refused[address] = str(error)
+        return refused
+
+    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
         """Let exactly these addresses have a subscription of ours, each to the pipelines that it wants to hear of.
 
         AWS asks a new address for a confirmation, and those of `ask_again` once more that have not given it. The
         subscription of an address that never confirms is removed by SNS itself, after two days.
+
+        Returns why SNS refuses what it does, by address.
         """
+        refused = {}
         present = self._list()
-        for address in wanted.keys() - present.keys():
-            self._subscribe(address, {"FilterPolicy": self._filter(wanted[address])})
-        for address, arn in present.items():
-            if arn != _PENDING:
-                self._adjust(arn, wanted.get(address, ()))
-            elif address in wanted and address in ask_again:
-                self._adjust(self._subscribe(address, {}), wanted[address])  # only so one gets to know its ARN
+        for address in [*present, *(wanted.keys() - present.keys())]:  # what goes makes room for what comes
+            try:
+                self._apply(address, present.get(address), wanted.get(address, ()), ask_again)
+            except RequestRefusedError as error:
+                refused[address] = str(error)
+        return refused
+
+    def _apply(self, address: str, arn: str | None, pipelines: Collection[str], ask_again: Collection[str]) -> None:
+        if arn is None:
+            try:
+                self._subscribe(address, {"FilterPolicy": self._filter(pipelines)})
+            except RequestRefusedError as error:
+                if not _is_there(error):
+                    raise
+                self._adjust(self._subscribe(address, {}), pipelines)
+        elif arn != _PENDING:
+            self._adjust(arn, pipelines)
+        elif pipelines and address in ask_again:
+            self._adjust(self._subscribe(address, {}), pipelines)  # only so one gets to know its ARN
 
     def _list(self) -> dict[str, str]:
         with translated_errors():
@@ -76,4 +107,11 @@ class EmailSubscriptions:
             return  # the person has unsubscribed just now
 
     def _filter(self, pipelines: Collection[str]) -> str:
-        return json.dumps({"pipeline": sorted(pipelines), "stack": [self._stack_name]})
+        """Return the filter for these pipelines; when it cannot name so many, it lets all of the stack's through."""
+        ours = {"stack": [self._stack_name]}
+        return json.dumps(ours if len(pipelines) > _MOST_VALUES else {"pipeline": sorted(pipelines), **ours})
+
+
+def _is_there(error: RequestRefusedError) -> bool:
+    """Return whether an address has a subscription with another filter, which the list did not show yet."""
+    return "already exists" in str(error)

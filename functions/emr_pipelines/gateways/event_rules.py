@@ -15,6 +15,8 @@ from emr_pipelines.trigger_messages import entry_digest, event_template
 _TARGET_ID = "trigger-queue"
 _NAME_LIMIT = 64
 _DIGEST_CHARACTERS = 10
+_SHORTENED = 9  # the least that is left of a pipeline's name
+_LONGEST_STACK_NAME = _NAME_LIMIT - len("..") - _SHORTENED - _DIGEST_CHARACTERS
 # The parts that every event has; TestEventPattern wants them, though only the pattern is looked at here.
 _SOME_EVENT = json.dumps(
     {
@@ -44,7 +46,9 @@ class EventRules:
         }
 
     def refusal(self, pattern: dict[str, Any]) -> str | None:
-        """Return why EventBridge would not take an event pattern, or None when it would."""
+        """Return why EventBridge would not take a rule with an event pattern, or None when it would."""
+        if len(self._stack_name) > _LONGEST_STACK_NAME:
+            return f"needs a rule, and the name of the stack is too long for one: {_LONGEST_STACK_NAME} characters fit"
         with translated_errors():
             try:
                 self._events.test_event_pattern(EventPattern=json.dumps(pattern), Event=_SOME_EVENT)
@@ -82,8 +86,9 @@ class EventRules:
 
     def _names(self, prefix: str) -> set[str]:
         with translated_errors():
-            pages = self._events.get_paginator("list_rules").paginate(NamePrefix=prefix)
-            return {rule["Name"] for page in pages for rule in page["Rules"]}
+            pages = self._events.get_paginator("list_rules").paginate(NamePrefix=prefix[:_NAME_LIMIT])
+            names = {rule["Name"] for page in pages for rule in page["Rules"]}
+        return {name for name in names if name.startswith(prefix)}  # the prefix of a stack's long name has been cut
 
     def _delete(self, name: str) -> None:
         with translated_errors():
@@ -98,5 +103,5 @@ class EventRules:
         room = _NAME_LIMIT - len(f"{self._stack_name}..") - _DIGEST_CHARACTERS
         if len(pipeline) > room:
             digest = hashlib.sha256(pipeline.encode()).hexdigest()[:8]
-            pipeline = f"{pipeline[: max(room - 9, 0)]}_{digest}"
+            pipeline = f"{pipeline[: max(room - _SHORTENED, 0)]}_{digest}"
         return f"{self._stack_name}.{pipeline}."
