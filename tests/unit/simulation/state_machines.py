@@ -31,12 +31,16 @@ Invoke = Callable[[str, Any, int, End], None]
 
 
 class SimulatedStepFunctions(StepFunctions):
-    """`invoke` calls a function by its resource name; `tell` hears how executions end."""
+    """`invoke` calls a function by its resource name; `tell` hears how executions end.
+
+    `refuse` says by state machine and input with which error a nested execution does not start, if it does not.
+    """
 
     def __init__(self, happenings: Happenings, invoke: Invoke, tell: Callable[["Execution"], None]) -> None:
         self.executions: dict[str, Execution] = {}
         self.happenings = happenings
         self.invoke = invoke
+        self.refuse: Callable[[str, Any], str | None] = lambda _machine, _input: None
         self._tell = tell
         self._waiting: dict[str, Task] = {}
         self._count = 0
@@ -297,13 +301,18 @@ class Task:
         self.beat()
         arguments = self._flow.evaluate(self._state["Arguments"], scope)
         if resource == "states:startExecution.sync:2":
-            name = f"{self._flow.execution.name}-{len(self._machines.executions)}"
-            self._child = self._machines.start(
-                arguments["StateMachineArn"], name, arguments["Input"], self._child_ended
-            )
+            self._start_child(arguments["StateMachineArn"], arguments["Input"])
             return
         on_end = self._invoked if self._token else self._returned
         self._machines.invoke(arguments["FunctionName"], arguments["Payload"], sum(self._attempts), on_end)
+
+    def _start_child(self, machine: str, child_input: Any) -> None:
+        error = self._machines.refuse(machine, child_input)
+        if error:
+            self.finish((error, "It could not be started."))
+            return
+        name = f"{self._flow.execution.name}-{len(self._machines.executions)}"
+        self._child = self._machines.start(machine, name, child_input, self._child_ended)
 
     def beat(self) -> None:
         """Begin to wait for the next heartbeat."""

@@ -1,7 +1,9 @@
 """Every fault by itself, at every moment of a run: it ends with the truth, and leaves nothing."""
 
 import os
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from emr_pipelines.pipeline import check_definition
@@ -22,7 +24,9 @@ from tests.unit.simulation.faults import (
     struck,
 )
 from tests.unit.simulation.runs import RUN_ID, check, simulate
-from tests.unit.simulation.scenarios import JOB_RUN, PlannedJob
+from tests.unit.simulation.scenarios import JOB_RUN as JOB_RUN_REQUEST
+from tests.unit.simulation.scenarios import PlannedJob, Scenario
+from tests.unit.simulation.state_machines import JOB_GROUP, JOB_RUN
 from tests.unit.simulation.world import FAULTS, Weather
 
 # A sweep that is killed has counted nothing yet.
@@ -66,7 +70,7 @@ def test_run_ends_when_somebody_stops_or_deletes_its_application_anywhere(state:
 
 
 def test_run_goes_on_when_its_pipeline_file_is_replaced_or_deleted_after_its_plan() -> None:
-    other = check_definition({**RUN.as_file(), "jobs": [PlannedJob("another").as_in_file(JOB_RUN)]})
+    other = check_definition({**RUN.as_file(), "jobs": [PlannedJob("another").as_in_file(JOB_RUN_REQUEST)]})
     planned = [number for number in moments(3, EVERY) if not calls()[number - 1].startswith("plan_run")]
     for number in planned:
         assert disturbed(number, RUN, lambda world: world.registry.put(other)) == SUCCEEDED
@@ -111,6 +115,39 @@ def test_run_times_out_and_leaves_nothing_when_a_job_hangs() -> None:
     scenario = replace(RUN, jobs=(JOBS[0], hangs, JOBS[2]), timeout_minutes=30)
 
     assert check(simulate(scenario), scenario).state == TIMED_OUT
+
+
+@pytest.mark.parametrize("name", ["AWSStepFunctionsException", "ThrottlingException", "ExecutionLimitExceeded"])
+def test_run_succeeds_when_the_executions_of_its_jobs_start_late(name: str) -> None:
+    refused = Counter[str]()
+
+    def refuse(_machine: str, asked: Any) -> str | None:
+        refused[asked["job"]] += 1
+        return f"StepFunctions.{name}" if refused[asked["job"]] <= 20 else None
+
+    world = simulate_with(RUN, lambda world: setattr(world.step_functions, "refuse", refuse))
+
+    assert check(world, RUN).state == SUCCEEDED
+    assert set(refused.values()) == {21}
+
+
+LOOP = replace(DISTURBED, jobs=(JOBS[0], PlannedJob("each", ("first",), iterations=40, max_concurrency=40)))
+
+
+@pytest.mark.parametrize(("scenario", "machine"), [(DISTURBED, JOB_RUN), (LOOP, JOB_GROUP)], ids=["job", "group"])
+def test_run_ends_soon_when_the_execution_of_a_job_cannot_be_started(scenario: Scenario, machine: str) -> None:
+    def refuse(started: str, asked: Any) -> str | None:
+        is_first = started == machine and "first" in asked["jobs"]
+        return "StepFunctions.StateMachineDoesNotExistException" if is_first else None
+
+    world = simulate_with(scenario, lambda world: setattr(world.step_functions, "refuse", refuse))
+
+    run = check(world, scenario)
+    assert (run.state, run.error) == (FAILED, "JobFailedError")
+    assert "StateMachineDoesNotExist" in (run.cause or "")
+    assert run.duration_seconds is not None
+    assert run.duration_seconds < 600
+    assert {job.name: job.state for job in world.record.list_jobs(RUN_ID)}["first"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("starts", ["refused", "badly"])
