@@ -23,10 +23,19 @@ from tests.contract.cloud import (
 IMPLIED = {
     "cloudformation:CreateStack": {"cloudformation:TagResource", "iam:PassRole"},
     "elasticmapreduce:RunJobFlow": {"elasticmapreduce:AddTags", "iam:CreateServiceLinkedRole", "iam:PassRole"},
-    "emr-serverless:CreateApplication": {"emr-serverless:TagResource", "iam:CreateServiceLinkedRole"},
+    "emr-serverless:CreateApplication": {
+        "ec2:CreateNetworkInterface",
+        "emr-serverless:TagResource",
+        "iam:CreateServiceLinkedRole",
+    },
+    # An application in a VPC: EMR Serverless User Guide, "User access policy examples".
+    "emr-serverless:StartApplication": {"ec2:CreateNetworkInterface"},
     "emr-serverless:StartJobRun": {"emr-serverless:TagResource", "iam:PassRole"},
+    "emr-serverless:UpdateApplication": {"ec2:CreateNetworkInterface"},
     "scheduler:CreateSchedule": {"iam:PassRole"},
 }
+# They tell people that an object is missing, which S3 calls forbidden when one may not list the bucket.
+TELL_WHAT_IS_MISSING = {"add_job_run", "launch_application", "register_pipeline"}
 # https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/#required-resources
 IDEMPOTENCY = {f"dynamodb:{operation}Item" for operation in ("Delete", "Get", "Put", "Update")}
 
@@ -48,6 +57,8 @@ def needed(folder: str) -> set[str]:
         actions |= IMPLIED.get(operation, set())
     if "DynamoDBPersistenceLayer(" in (FUNCTIONS / folder / "app.py").read_text():
         actions |= IDEMPOTENCY
+    if folder in TELL_WHAT_IS_MISSING:
+        actions |= {"s3:ListBucket"}
     return actions
 
 
@@ -150,6 +161,23 @@ class TestPolicies:
             assert statement["Condition"] == {
                 "StringEquals": {"aws:ResourceTag/emr-pipelines:stack": {"Ref": "AWS::StackName"}}
             }
+
+    def test_object_is_called_missing_and_not_forbidden_when_it_is_not_there(self) -> None:
+        listing = [s for s in self.allowed() if "s3:ListBucket" in as_list(s["Action"])]
+
+        assert len(listing) == 4  # those that tell what is missing, and the jobs
+        for statement in listing:
+            assert statement["Resource"] == {"Fn::GetAtt": ["Bucket", "Arn"]}
+            assert "Condition" not in statement
+
+    def test_network_interface_is_made_by_emr_serverless_only_when_an_application_is_in_a_vpc(self) -> None:
+        making = [s for s in self.allowed() if "ec2:CreateNetworkInterface" in as_list(s["Action"])]
+
+        assert len(making) == 2
+        for statement in making:
+            assert statement["Condition"] == {"StringEquals": {"aws:CalledViaLast": "ops.emr-serverless.amazonaws.com"}}
+            kinds = {resource["Fn::Sub"].rpartition(":")[2] for resource in statement["Resource"]}
+            assert kinds == {"network-interface/*", "security-group/*", "subnet/*"}
 
     def test_service_acts_for_this_account_only_when_it_assumes_a_role(self) -> None:
         for statement in self.allowed():

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.contract.cloud import (
     ROOT,
     Properties,
     all_states,
+    as_list,
     example_events,
     function_folder,
     function_folders,
@@ -173,7 +175,33 @@ class TestAsynchronousEdges:
         rejected = resources("AWS::SQS::Queue")["RejectedTriggerQueue"]
 
         assert rejected["MessageRetentionPeriod"] == 14 * 24 * 3600
-        assert "RejectedTriggerQueue" not in str(resources("AWS::CloudWatch::Alarm"))
+        assert "reject" not in str(resources("AWS::CloudWatch::Alarm")).lower()
+
+    def test_rule_and_topic_reach_their_queues_by_their_arns_when_they_send(self) -> None:
+        """The one condition key of which AWS's documentation says that EventBridge and SNS send it to SQS."""
+        senders: dict[tuple[str, str], list[Any]] = {}
+        for policy in resources("AWS::SQS::QueuePolicy").values():
+            (queue,) = policy["Queues"]
+            for statement in statements(policy):
+                ((operator, condition),) = statement["Condition"].items()
+                assert operator in {"ArnEquals", "ArnLike"}
+                assert condition.keys() == {"aws:SourceArn"}
+                assert statement["Resource"] == {"Fn::GetAtt": [queue["Ref"], "Arn"]}
+                sender = (queue["Ref"], statement["Principal"]["Service"].partition(".")[0])
+                assert sender not in senders
+                senders[sender] = as_list(condition["aws:SourceArn"])
+
+        rule = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule"
+        topic = [{"Ref": "TriggerTopic"}]
+        assert senders == {
+            ("TriggerQueue", "events"): [
+                {"Fn::GetAtt": ["UploadRule", "Arn"]},
+                {"Fn::Sub": f"{rule}/${{AWS::StackName}}.*"},
+            ],
+            ("TriggerQueue", "sns"): topic,
+            ("TriggerDeadLetterQueue", "sns"): topic,
+            ("EventDeadLetterQueue", "events"): [{"Fn::Sub": f"{rule}/*"}],
+        }
 
 
 class TestData:
