@@ -178,7 +178,7 @@ class TestAsynchronousEdges:
         assert "reject" not in str(resources("AWS::CloudWatch::Alarm")).lower()
 
     def test_rule_and_topic_reach_their_queues_by_their_arns_when_they_send(self) -> None:
-        """The one condition key of which AWS's documentation says that EventBridge and SNS send it to SQS."""
+        """It is what the documentation of EventBridge's dead letters and of SNS has in the policies of queues."""
         senders: dict[tuple[str, str], list[Any]] = {}
         for policy in resources("AWS::SQS::QueuePolicy").values():
             (queue,) = policy["Queues"]
