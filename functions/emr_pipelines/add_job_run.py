@@ -40,8 +40,8 @@ def add_job_run(
         job = cancel_job(job, run.why_stopping, gateways)
     elif not job.ended and job.job_run_id is None:
         job = decide(job, gateways.record)
-    if not job.ended and not run.is_stopping:
-        job = _submit(job, run, gateways, outputs, stack)
+        if not job.ended:
+            job = _submit(job, run, gateways, outputs, stack)
     if job.ended:
         settle_job(job, gateways)
     elif job.application_id and job.job_run_id:

@@ -44,6 +44,21 @@ class TestAddJobRun:
 
         assert list(emr.job_runs) == ["run1"]
 
+    def test_add_job_run_only_looks_when_an_earlier_attempt_has_submitted_the_job(
+        self, invoke: Invoke, emr: FakeEmrServerless, record: RunRecord, step_functions: FakeStepFunctions
+    ) -> None:
+        emr.failures["get_job_run"] = TransientError("GetJobRun: ThrottlingException")
+        with pytest.raises(TransientError):
+            invoke("add_job_run", "job")
+        # Such as that of an output which can be read no more: the job runs all the same.
+        emr.failures = {"start_job_run": RequestRefusedError("StartJobRun", "ValidationException", "too late")}
+
+        invoke("add_job_run", "job")
+
+        assert len(emr.asked("start_job_run")) == 1
+        assert record.get_job(RUN_ID, "process").state == "SUBMITTED"
+        assert step_functions.answers == []
+
     def test_add_job_run_ends_the_job_when_it_ended_before_the_link_was_written(
         self,
         invoke: Invoke,
