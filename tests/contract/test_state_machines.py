@@ -1,5 +1,6 @@
 """The rules that both state machines keep, as properties of their files."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -205,6 +206,17 @@ def test_choice_has_a_default_when_nothing_matches(machine: str, name: str) -> N
 @every_state("Fail")
 def test_fail_says_what_and_why_when_entered(machine: str, name: str) -> None:
     assert state(machine, name).keys() >= {"Error", "Cause"}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_cause_is_looked_for_before_it_is_used_when_an_error_may_have_none(machine: str) -> None:
+    """A timeout has none, and an expression without a value would end the execution where it is caught."""
+    expressions = re.findall(r"{%(.*?)%}", json.dumps(state_machines()[machine]))
+    used = [expression.strip() for expression in expressions if re.search(r"(errorOutput|input)\.Cause", expression)]
+
+    assert used
+    for expression in used:
+        assert re.fullmatch(r"\$exists\((\S+\.Cause)\) \? \1 : (null|'')", expression)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -220,7 +220,7 @@ class Flow:
         """Go on where the error is caught, or fail."""
         for catcher in state.get("Catch", []):
             if _matches(catcher, error):
-                caught = {"Error": error, "Cause": cause}
+                caught = {"Error": error, "Cause": cause} if cause else {"Error": error}  # as of a timeout
                 output = (
                     self.evaluate(catcher["Output"], {**scope, "errorOutput": caught})
                     if "Output" in catcher
