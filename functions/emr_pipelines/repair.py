@@ -34,6 +34,8 @@ def same_plan(run: Run, old: Run, old_jobs: list[Job], stack: Stack) -> tuple[Ru
         application_id=old.application_id if old.lifecycle == "existing" else None,
         output=old.output,
         notify_on=old.notify_on,
+        notify_topics=old.notify_topics,
+        expected_minutes=old.expected_minutes,
         fail_fast=old.fail_fast,
         concurrency=old.concurrency,
         deadline=_moved(old.deadline, old.started_at, run.started_at),

@@ -1,7 +1,7 @@
 """A repair runs what did not succeed, and nothing else, with what the first run had."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -27,6 +27,12 @@ jobs:
   - {{name: other, jobDriver: *driver}}
 {more}
 """  # noqa: E501 - YAML
+MORE = """\
+expectedMinutes: 10
+failFast: true
+concurrency: {limit: 2, policy: queue}
+notifications: {on: [FAILED], topics: [data-team]}
+"""
 OLD, NEW = "chain-1", "chain-repair-1"
 Plan = Callable[..., dict[str, Any]]
 
@@ -90,6 +96,24 @@ def test_repair_keeps_parameters_trigger_and_places_when_the_run_goes_on(
     repaired = record.get_run(OLD)
     assert repaired is not None
     assert repaired.repaired_by == NEW
+
+
+def test_repair_inherits_all_of_the_plan_when_the_run_goes_on(
+    plan: Plan, record: RunRecord, registry: PipelineRegistry
+) -> None:
+    text = FILE.format(lifecycle="shared", more=MORE)
+    registry.put(check_pipeline("pipelines/chain.yaml", "chain", text, "v1"))
+    plan(OLD, {"pipeline": "chain", "parameters": {"top": 5}, "trigger": {"type": "upload", "key": "k"}})
+    record.end_run(OLD, "FAILED", "JobFailedError", "no")
+    plan(NEW, {"repair": OLD})
+
+    old, new = record.get_run(OLD), record.get_run(NEW)
+    assert old is not None
+    assert new is not None
+    assert (new.notify_topics, new.expected_minutes) == (["data-team"], 10)
+    differ = {field.name for field in fields(Run) if getattr(old, field.name) != getattr(new, field.name)}
+    own = {"run_id", "execution_arn", "started_at", "deadline", "repair_of"}
+    assert differ == own | {"state", "ended_at", "error", "cause", "repaired_by"}
 
 
 @pytest.mark.parametrize(("lifecycle", "tag"), [("transient", NEW), ("shared", None)])
