@@ -24,6 +24,7 @@ def client_error(code: str, status: int = 400) -> ClientError:
     [
         (client_error("ThrottlingException", 429), TransientError),
         (client_error("ServiceQuotaExceededException", 402), TransientError),
+        (client_error("TransactionConflictException"), TransientError),
         (client_error("Anything", 503), TransientError),
         (client_error("ValidationException"), RequestRefusedError),
         (client_error("ConflictException", 409), RequestRefusedError),
