@@ -14,7 +14,7 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, Key
 
 from emr_pipelines.clock import iso_time, now
-from emr_pipelines.gateways.table import Table
+from emr_pipelines.gateways.table import Table, expiry
 
 _RETENTION_DAYS = 7
 _MOST = 1_000  # in one summary: SNS takes 256 KB
@@ -33,7 +33,7 @@ class HeldNotifications:
     """Decides what is sent at once, and keeps the rest."""
 
     def __init__(self, table_name: str) -> None:
-        self._table = Table(table_name, _RETENTION_DAYS)
+        self._table = Table(table_name)
 
     def admit(self, pipeline: str, state: str, event_id: str, most: int, window: timedelta) -> str | None:
         """Count a notification; return None when it may be sent at once, else when the window closes.
@@ -49,13 +49,15 @@ class HeldNotifications:
             if item and item["closes_at"] > at:
                 return None if digest in item["sent"] else str(item["closes_at"])
             opened = {"closes_at": iso_time(datetime.fromisoformat(at) + window), "sent": {digest}}
-            if self._table.put(key, opened, Attr("closes_at").not_exists() | Attr("closes_at").lte(at)):
+            is_closed = Attr("closes_at").not_exists() | Attr("closes_at").lte(at)
+            if self._table.put(key, opened, is_closed, ttl=expiry(_RETENTION_DAYS)):
                 return None
 
     def hold(self, pipeline: str, state: str, event_id: str, due_at: str, values: dict[str, Any]) -> None:
         """Keep a notification until its window is closed."""
         key = {"pk": "HELD", "sk": f"{pipeline}#{state}#{due_at}#{_digest(event_id)}"}
-        self._table.put(key, {**values, "pipeline_name": pipeline, "state": state, "due_at": due_at, "held_at": now()})
+        held = {**values, "pipeline_name": pipeline, "state": state, "due_at": due_at, "held_at": now()}
+        self._table.put(key, held, ttl=expiry(_RETENTION_DAYS))
 
     def list_due(self) -> list[Collection]:
         """Return what can be summarised now."""

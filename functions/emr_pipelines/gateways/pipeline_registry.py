@@ -68,14 +68,13 @@ class PipelineRegistry:
             [
                 (_definition_key(definition.name), {**version, "document": zlib.compress(document.encode())}),
                 (_summary_key(definition.name), {**version, "triggers": triggers, "emails": emails, "settled": False}),
-            ],
-            expires=False,
+            ]
         )
 
     def settle(self, definition: Definition) -> None:
         """Note that nothing is left to do for a definition, unless another one is live by now."""
         still_live = Attr("file").eq(definition.file) & Attr("version").eq(definition.version)
-        self._table.update(_summary_key(definition.name), {"settled": True}, still_live, expires=False)
+        self._table.update(_summary_key(definition.name), {"settled": True}, still_live)
 
     def remove(self, name: str) -> None:
         """Forget a pipeline; its runs stay in the run record."""

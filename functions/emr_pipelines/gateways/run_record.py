@@ -14,6 +14,9 @@ The index RunsByPipeline has the runs of a pipeline by `started_at`: only they h
 
 EMR's ids are looked up in the table itself, not in an index: an index may lag behind the write, and an event that
 overtakes it would be lost.
+
+Nothing expires while its run is alive, be it silent for a year: a run is kept for the retention after its end, and what
+belongs to it for the retention after its latest possible end, which is known when it is written.
 """
 
 import json
@@ -24,11 +27,13 @@ from typing import Any, TypeVar
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from emr_pipelines.clock import now
-from emr_pipelines.gateways.table import Table
+from emr_pipelines.gateways.table import Table, expiry
 from emr_pipelines.job_state import FINAL_STATES, is_final
 from emr_pipelines.run import RUNNING, Job, Run, StateChange
 
 _Record = TypeVar("_Record", Run, Job)
+
+_LONGEST_RUN_DAYS = 366  # an execution of Step Functions lasts for a year at the most
 
 # JSON documents are stored as text: DynamoDB has no floats, and nobody queries inside them.
 _DOCUMENTS = frozenset(
@@ -72,15 +77,16 @@ class RunRecord:
     """Reads and writes the run record; every write is conditional or idempotent."""
 
     def __init__(self, table_name: str, retention_days: int = 90) -> None:
-        self._table = Table(table_name, retention_days)
+        self._table = Table(table_name)
+        self._retention_days = retention_days
 
     # Runs
 
     def create_run(self, run: Run) -> Run:
         """Store a new run; return the one already stored when this is a repeated call."""
         # First, so that no run is ever recorded that the sweep does not look after.
-        self._table.put(_open_key(run.run_id), {}, expires=False)
-        self._table.put(_run_key(run.run_id), _to_item(run), Attr("pk").not_exists())
+        self._table.put(_open_key(run.run_id), {})
+        self._table.put(_run_key(run.run_id), _to_item(run), Attr("pk").not_exists(), ttl=self._latest_expiry(run))
         return self.get_run(run.run_id) or run
 
     def get_run(self, run_id: str) -> Run | None:
@@ -116,7 +122,8 @@ class RunRecord:
 
     def save_plan(self, run: Run, jobs: Iterable[Job]) -> None:
         """Store what the pipeline file made of a run: its application and its jobs."""
-        self._table.put_all([(_job_key(job.run_id, job.name), _to_item(job)) for job in jobs])
+        items = [(_job_key(job.run_id, job.name), _to_item(job)) for job in jobs]
+        self._table.put_all(items, ttl=self._latest_expiry(run))
         planned = _to_item(run)
         self._table.update(_run_key(run.run_id), {name: planned[name] for name in _PLANNED if name in planned})
 
@@ -149,8 +156,8 @@ class RunRecord:
         self._table.update(_run_key(run_id), {"overdue": True})
 
     def settle_run(self, run: Run) -> None:
-        """Record that the end of a run has been published."""
-        self._table.update(_run_key(run.run_id), {"settled": True})
+        """Record that the end of a run has been published; from now on it is kept for the retention."""
+        self._table.update(_run_key(run.run_id), {"settled": True, "ttl": expiry(self._retention_days)})
 
     # Jobs
 
@@ -187,14 +194,16 @@ class RunRecord:
     def link_job_run(self, job: Job, application_id: str, job_run_id: str, log_uri: str | None = None) -> Job:
         """Record which job run a job has become, findable from both sides; `log_uri` is that of its cluster."""
         link = {"run_id": job.run_id, "job": job.name}
-        self._table.put({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"}, link)
+        ttl = expiry(_LONGEST_RUN_DAYS + self._retention_days)
+        self._table.put({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"}, link, ttl=ttl)
         values = _stored({"application_id": application_id, "job_run_id": job_run_id, "log_uri": log_uri})
         return _from_item(Job, self._table.update(_job_key(job.run_id, job.name), values))
 
     def find_job(self, job_run_id: str) -> Job | None:
-        """Return the job that a job run belongs to, or None when the job run is not ours."""
+        """Return the job that a job run belongs to, or None when the job run is not ours, or nothing is kept of it."""
         link = self._table.get({"pk": f"EMR#{job_run_id}", "sk": "JOB_RUN"})
-        return self.get_job(link["run_id"], link["job"]) if link else None
+        item = self._table.get(_job_key(link["run_id"], link["job"])) if link else None
+        return _from_item(Job, item) if item else None
 
     def record_state(self, job: Job, state: str, observed_at: str, **details: object) -> Job:
         """Record a state that EMR reported; return the job as it now is.
@@ -229,11 +238,11 @@ class RunRecord:
     def save_shared_application(self, pipeline: str, application_id: str, digest: str) -> None:
         """Remember the shared application of a pipeline and the digest of the request that shaped it."""
         values = {"application_id": application_id, "digest": digest}
-        self._table.update({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}, values, expires=False)
+        self._table.update({"pk": f"PIPELINE#{pipeline}", "sk": "APPLICATION"}, values)
 
     def mark_released(self, application_id: str) -> None:
         """Note that no run needs an application any more: its next events lead to its deletion."""
-        self._table.put(_released_key(application_id), {})
+        self._table.put(_released_key(application_id), {}, ttl=expiry(self._retention_days))
 
     def is_released(self, application_id: str) -> bool:
         """Tell whether `mark_released` was called for an application."""
@@ -241,7 +250,8 @@ class RunRecord:
 
     def wait_for_application(self, application_id: str, run_id: str, task_token: str) -> None:
         """Leave the task token of a run where the application's next event will find it."""
-        self._table.put(_waiting_key(application_id, run_id), {"run_id": run_id, "task_token": task_token})
+        values = {"run_id": run_id, "task_token": task_token}  # put again at each heartbeat
+        self._table.put(_waiting_key(application_id, run_id), values, ttl=expiry(self._retention_days))
 
     def list_waiting(self, application_id: str) -> list[tuple[str, str]]:
         """Return run id and task token of every run that waits for an application."""
@@ -251,6 +261,12 @@ class RunRecord:
     def stop_waiting(self, application_id: str, run_id: str) -> None:
         """Forget the token that `wait_for_application` left."""
         self._table.delete(_waiting_key(application_id, run_id))
+
+    def _latest_expiry(self, run: Run) -> int:
+        """Return when a run and its jobs have been kept for long enough, however late the run ends."""
+        if run.deadline:
+            return expiry(self._retention_days, run.deadline)
+        return expiry(_LONGEST_RUN_DAYS + self._retention_days, run.started_at)
 
 
 def _run_key(run_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from emr_pipelines.gateways.table import Table
+from emr_pipelines.gateways.table import Table, expiry
 from emr_pipelines.run import Run
 
 
@@ -16,13 +16,14 @@ class RunSlots:
     """Hands out slots; every operation can be repeated."""
 
     def __init__(self, table_name: str, retention_days: int = 90) -> None:
-        self._table = Table(table_name, retention_days)
+        self._table = Table(table_name)
+        self._retention_days = retention_days
 
     def take(self, run: Run) -> bool:
         """Give a run a slot unless all are taken; tell whether it has one."""
         limit = int(run.concurrency["limit"])
         free = Attr("holders").not_exists() | Attr("holders").size().lt(limit) | Attr("holders").contains(run.run_id)
-        item = self._table.update(_slots_key(run.pipeline), {}, free, add={"holders": {run.run_id}}, expires=False)
+        item = self._table.update(_slots_key(run.pipeline), {}, free, add={"holders": {run.run_id}})
         return run.run_id in item.get("holders", ())
 
     def holders(self, pipeline: str) -> set[str]:
@@ -32,11 +33,12 @@ class RunSlots:
 
     def give_back(self, pipeline: str, run_id: str) -> None:
         """Take a run's slot away, if it has one."""
-        self._table.update(_slots_key(pipeline), {}, remove={"holders": {run_id}}, expires=False)
+        self._table.update(_slots_key(pipeline), {}, remove={"holders": {run_id}})
 
     def queue_up(self, run: Run, task_token: str) -> None:
         """Let a run wait, behind those that started before it."""
-        self._table.put(_queue_key(run), {"run_id": run.run_id, "task_token": task_token})
+        values = {"run_id": run.run_id, "task_token": task_token}  # put again at each heartbeat
+        self._table.put(_queue_key(run), values, ttl=expiry(self._retention_days))
 
     def queue(self, pipeline: str) -> list[tuple[str, str]]:
         """Return run id and task token of those that wait, in the order of their turn."""

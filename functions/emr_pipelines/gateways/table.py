@@ -1,6 +1,6 @@
 """The one DynamoDB table of the stack: items by `pk` and `sk`, every write conditional or repeatable."""
 
-import time
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -8,6 +8,7 @@ import boto3
 from boto3.dynamodb.conditions import ConditionBase
 from botocore.exceptions import ClientError
 
+from emr_pipelines.clock import now
 from emr_pipelines.errors import RequestRefusedError, TransientError
 from emr_pipelines.gateways.aws import CONFIG, translated_errors
 
@@ -19,17 +20,21 @@ Key = dict[str, str]
 Item = dict[str, Any]
 
 
+def expiry(days: int, since: str | None = None) -> int:
+    """Return the `ttl` of what is kept for so many days, from now on or since a time."""
+    return int(datetime.fromisoformat(since or now()).timestamp()) + days * _SECONDS_PER_DAY
+
+
 @cache
 def _table(name: str) -> Any:  # noqa: ANN401 - boto3 makes its resources at run time
     return boto3.resource("dynamodb", config=CONFIG).Table(name)
 
 
 class Table:
-    """Reads are consistent; items expire after the retention unless they are written with `expires=False`."""
+    """Reads are consistent. An item that is put with a `ttl` expires then, whatever updates follow without one."""
 
-    def __init__(self, name: str, retention_days: int = 90) -> None:
+    def __init__(self, name: str) -> None:
         self._table = _table(name)
-        self._retention_days = retention_days
 
     def get(self, key: Key) -> Item | None:
         """Return an item, or None."""
@@ -65,39 +70,39 @@ class Table:
                     return items
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def put(self, key: Key, values: Item, condition: ConditionBase | None = None, *, expires: bool = True) -> bool:
+    def put(self, key: Key, values: Item, condition: ConditionBase | None = None, *, ttl: int | None = None) -> bool:
         """Store an item; return False, and change nothing, when `condition` does not hold."""
         arguments = {"ConditionExpression": condition} if condition else {}
         try:
             with translated_errors():
-                self._table.put_item(Item=self._item(key, values, expires=expires), **arguments)
+                self._table.put_item(Item=_item(key, values, ttl), **arguments)
         except RequestRefusedError as error:
             if error.code != _CONDITION_FAILED:
                 raise
             return False
         return True
 
-    def put_all(self, items: list[tuple[Key, Item]]) -> None:
+    def put_all(self, items: list[tuple[Key, Item]], *, ttl: int) -> None:
         """Store many items, in no particular order."""
         with translated_errors(), self._table.batch_writer() as batch:
             for key, values in items:
-                batch.put_item(Item=self._item(key, values, expires=True))
+                batch.put_item(Item=_item(key, values, ttl))
 
-    def put_new(self, items: list[tuple[Key, Item]]) -> bool:
+    def put_new(self, items: list[tuple[Key, Item]], *, ttl: int) -> bool:
         """Store some items together; return False, and change nothing, when one of them is there already."""
-        return self._write_together([self._put(key, values, expires=True, new=True) for key, values in items])
+        is_new = {"ConditionExpression": "attribute_not_exists(pk)"}
+        return self._write_together([{"Put": {**self._put(key, values, ttl), **is_new}} for key, values in items])
 
-    def put_together(self, items: list[tuple[Key, Item]], *, expires: bool = True) -> None:
+    def put_together(self, items: list[tuple[Key, Item]]) -> None:
         """Store some items so that nobody sees, or overwrites, one without the others."""
-        self._write_together([self._put(key, values, expires=expires) for key, values in items])
+        self._write_together([{"Put": self._put(key, values)} for key, values in items])
 
     def delete_together(self, keys: list[Key]) -> None:
         """Remove some items, those that are there, so that nobody sees one without the others."""
         self._write_together([{"Delete": {"TableName": self._table.name, "Key": key}} for key in keys])
 
-    def _put(self, key: Key, values: Item, *, expires: bool, new: bool = False) -> Item:
-        condition = {"ConditionExpression": "attribute_not_exists(pk)"} if new else {}
-        return {"Put": {"TableName": self._table.name, "Item": self._item(key, values, expires=expires), **condition}}
+    def _put(self, key: Key, values: Item, ttl: int | None = None) -> Item:
+        return {"TableName": self._table.name, "Item": _item(key, values, ttl)}
 
     def _write_together(self, actions: list[Item]) -> bool:
         """Return False, and change nothing, when a condition does not hold."""
@@ -132,15 +137,12 @@ class Table:
         *,
         add: dict[str, set[str]] | None = None,
         remove: dict[str, set[str]] | None = None,
-        expires: bool = True,
     ) -> Item:
         """Set attributes (None leaves one alone), add to and remove from sets, and return the item as it then is.
 
         When `condition` does not hold nothing changes, and the item that stood in the way is returned.
         """
         values = {name: value for name, value in values.items() if value is not None}
-        if expires:
-            values["ttl"] = self._expiry()
         clauses = [
             "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else "",
             "ADD " + ", ".join(f"#{name} :{name}" for name in add) if add else "",
@@ -165,8 +167,6 @@ class Table:
         attributes: Item = answer["Attributes"]
         return attributes
 
-    def _item(self, key: Key, values: Item, *, expires: bool) -> Item:
-        return {**key, **values, **({"ttl": self._expiry()} if expires else {})}
 
-    def _expiry(self) -> int:
-        return int(time.time()) + self._retention_days * _SECONDS_PER_DAY
+def _item(key: Key, values: Item, ttl: int | None) -> Item:
+    return {**key, **values, **({"ttl": ttl} if ttl else {})}

@@ -15,10 +15,11 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from emr_pipelines.gateways.table import Table
+from emr_pipelines.gateways.table import Table, expiry
 from emr_pipelines.triggers import Upload, digest
 
 _BATCH, _FILE = "BATCH", "FILE#"
+_RETENTION_DAYS = 90  # far longer than an upload waits, or comes again
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class UploadBatches:
         name = digest(upload.cause)
         file = f"{_FILE}{upload.time}#{name}"  # sorts by time
         self._table.put_new(
-            [({"pk": f"UPLOAD#{name}", "sk": collection}, {}), (_waiting_key(collection, file), asdict(upload))]
+            [({"pk": f"UPLOAD#{name}", "sk": collection}, {}), (_waiting_key(collection, file), asdict(upload))],
+            ttl=expiry(_RETENTION_DAYS),
         )
         return file
 
@@ -66,7 +68,8 @@ class UploadBatches:
         free = Attr("number").eq(before.number) & Attr("files").eq([])
         condition = free if before.number else Attr("number").not_exists()
         batch = Batch(before.number + 1, files)
-        return batch if self._table.put(_batch_key(collection), asdict(batch), condition) else None
+        ttl = expiry(_RETENTION_DAYS)
+        return batch if self._table.put(_batch_key(collection), asdict(batch), condition, ttl=ttl) else None
 
     def list_uploads(self, collection: str, batch: Batch) -> list[Upload] | None:
         """Return the uploads of a batch, or None when somebody else has started it meanwhile."""

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from datetime import UTC, datetime
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
@@ -22,10 +23,19 @@ _CONNECTIVES: dict[str, Callable[[Iterable[bool]], bool]] = {
 
 
 class MemoryTable(Table):
-    """Items by `pk` and `sk`; nothing expires."""
+    """Items by `pk` and `sk`; by its `clock`, if it has one, they expire at once and not some time later."""
 
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, str], Item] = {}
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.fromtimestamp(0, UTC)) -> None:
+        self._all: dict[tuple[str, str], Item] = {}
+        self._clock = clock
+
+    @property
+    def _items(self) -> dict[tuple[str, str], Item]:
+        """The items that have not expired."""
+        now = self._clock().timestamp()
+        for primary in [primary for primary, item in self._all.items() if item.get("ttl", now) < now]:
+            del self._all[primary]
+        return self._all
 
     def get(self, key: Key) -> Item | None:
         return deepcopy(self._items.get(_primary(key)))
@@ -41,23 +51,23 @@ class MemoryTable(Table):
         found.sort(key=lambda item: item[order], reverse=not arguments.get("ScanIndexForward", True))
         return deepcopy(found)
 
-    def put(self, key: Key, values: Item, condition: ConditionBase | None = None, *, expires: bool = True) -> bool:
+    def put(self, key: Key, values: Item, condition: ConditionBase | None = None, *, ttl: int | None = None) -> bool:
         if condition and not _holds(condition, self._items.get(_primary(key), {})):
             return False
-        self._items[_primary(key)] = deepcopy({**key, **values})
+        self._items[_primary(key)] = deepcopy({**key, **values, **({"ttl": ttl} if ttl else {})})
         return True
 
-    def put_all(self, items: list[tuple[Key, Item]]) -> None:
+    def put_all(self, items: list[tuple[Key, Item]], *, ttl: int | None = None) -> None:
         for key, values in items:
-            self.put(key, values)
+            self.put(key, values, ttl=ttl)
 
-    def put_new(self, items: list[tuple[Key, Item]]) -> bool:
+    def put_new(self, items: list[tuple[Key, Item]], *, ttl: int) -> bool:
         if any(_primary(key) in self._items for key, _ in items):
             return False
-        self.put_all(items)
+        self.put_all(items, ttl=ttl)
         return True
 
-    def put_together(self, items: list[tuple[Key, Item]], *, expires: bool = True) -> None:
+    def put_together(self, items: list[tuple[Key, Item]]) -> None:
         self.put_all(items)
 
     def delete_together(self, keys: list[Key]) -> None:
@@ -78,7 +88,6 @@ class MemoryTable(Table):
         *,
         add: dict[str, set[str]] | None = None,
         remove: dict[str, set[str]] | None = None,
-        expires: bool = True,
     ) -> Item:
         old = self._items.get(_primary(key), {})
         if condition and not _holds(condition, old):

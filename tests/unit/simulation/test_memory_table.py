@@ -1,5 +1,6 @@
 """The table in memory and DynamoDB do the same."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ _KEYS = [{"pk": pk, "sk": sk} for pk in ("RUN#1", "RUN#2") for sk in ("RUN", "JO
 _NAMES = st.sampled_from(["state", "at"])
 _TEXTS = st.sampled_from(["a", "b", "c"])
 _ITEMS = st.dictionaries(_NAMES, _TEXTS)
-_SETS = st.none() | st.fixed_dictionaries({"seen": st.sets(_TEXTS, min_size=1)})
+_VALUES = st.dictionaries(_NAMES, _TEXTS, min_size=1)
+_SET = st.fixed_dictionaries({"seen": st.sets(_TEXTS, min_size=1)})
 _CONDITIONS: st.SearchStrategy[ConditionBase] = st.one_of(
     st.builds(lambda name: Attr(name).not_exists(), _NAMES),
     st.builds(lambda name: Attr(name).exists(), _NAMES),
@@ -25,20 +27,19 @@ _CONDITIONS: st.SearchStrategy[ConditionBase] = st.one_of(
     st.builds(lambda text, name: Attr("seen").contains(text) & Attr(name).exists(), _TEXTS, _NAMES),
 )
 _KEY = st.sampled_from(_KEYS)
+_TTL = st.fixed_dictionaries({"ttl": st.just(4_000_000_000)})
+_SEVERAL = st.lists(st.tuples(_KEY, _ITEMS), min_size=1, max_size=3, unique_by=lambda put: str(put[0]))
 _NO_NAMES: st.SearchStrategy[dict[str, Any]] = st.just({})
 _OPERATIONS = st.one_of(
     st.tuples(st.just("get"), st.tuples(_KEY), _NO_NAMES),
-    st.tuples(st.just("put"), st.tuples(_KEY, _ITEMS, st.none() | _CONDITIONS), _NO_NAMES),
+    st.tuples(st.just("put"), st.tuples(_KEY, _ITEMS, st.none() | _CONDITIONS), _NO_NAMES | _TTL),
     st.tuples(
         st.just("put_all"),
         st.tuples(st.lists(st.tuples(_KEY, _ITEMS), max_size=3, unique_by=lambda put: str(put[0]))),
-        _NO_NAMES,
+        _TTL,
     ),
-    st.tuples(
-        st.sampled_from(["put_new", "put_together"]),
-        st.tuples(st.lists(st.tuples(_KEY, _ITEMS), min_size=1, max_size=3, unique_by=lambda put: str(put[0]))),
-        _NO_NAMES,
-    ),
+    st.tuples(st.just("put_new"), st.tuples(_SEVERAL), _TTL),
+    st.tuples(st.just("put_together"), st.tuples(_SEVERAL), _NO_NAMES),
     st.tuples(
         st.just("delete_together"),
         st.tuples(st.lists(_KEY, min_size=1, max_size=3, unique_by=str)),
@@ -46,8 +47,13 @@ _OPERATIONS = st.one_of(
     ),
     st.tuples(
         st.just("update"),
-        st.tuples(_KEY, _ITEMS, st.none() | _CONDITIONS),
-        st.fixed_dictionaries({}, optional={"add": _SETS}) | st.fixed_dictionaries({"remove": _SETS}),
+        st.tuples(_KEY, _VALUES, st.none() | _CONDITIONS),
+        st.fixed_dictionaries({}, optional={"add": st.none() | _SET}) | st.fixed_dictionaries({"remove": _SET}),
+    ),
+    st.tuples(
+        st.just("update"),
+        st.tuples(_KEY, st.just({}), st.none() | _CONDITIONS),
+        st.fixed_dictionaries({"add": _SET}) | st.fixed_dictionaries({"remove": _SET}),
     ),
     st.tuples(st.just("delete"), st.tuples(_KEY), _NO_NAMES),
     st.tuples(st.just("get_many"), st.tuples(st.lists(_KEY, max_size=4, unique_by=str)), _NO_NAMES),
@@ -70,9 +76,20 @@ def test_memory_table_answers_as_dynamodb_when_asked_anything(
 
 
 def _comparable(answer: Any) -> Any:
-    """Leave out the order that is not promised, and the expiry that only the real table adds."""
+    """Leave out the order that is not promised."""
     if isinstance(answer, list):
         return sorted((_comparable(item) for item in answer), key=lambda item: (item["pk"], item["sk"]))
-    if isinstance(answer, dict):
-        return {name: value for name, value in answer.items() if name != "ttl"}
     return answer
+
+
+def test_item_is_gone_when_its_time_has_come() -> None:
+    time = datetime.fromtimestamp(1000, UTC)
+    table = MemoryTable(lambda: time)
+    table.put(_KEYS[0], {"state": "a"}, ttl=2000)
+    table.put(_KEYS[1], {"state": "a"})
+
+    time += timedelta(seconds=1001)
+
+    assert table.get_many(_KEYS) == [{**_KEYS[1], "state": "a"}]
+    assert table.query(Key("pk").eq("RUN#1") & Key("sk").begins_with("RUN")) == []
+    assert table.update(_KEYS[0], {"state": "b"}, Attr("pk").not_exists()) == {**_KEYS[0], "state": "b"}

@@ -93,7 +93,8 @@ class World:
     def __init__(self, seed: int, weather: Weather, behave: Callable[[str, str], Behaviour]) -> None:
         self.happenings = Happenings(seed)
         self.weather = weather
-        self.table = MemoryTable()
+        self.table = MemoryTable(lambda: self.happenings.now)
+        self.retention_days = 90
         self.published = Published()
         self.emr = SimulatedEmrServerless(self.happenings, self._deliver_state_change, behave, weather.burst)
         self.clusters = SimulatedEmrOnEc2(self.happenings, self._deliver_state_change, self.emr)
@@ -111,7 +112,7 @@ class World:
     @property
     def record(self) -> RunRecord:
         """The run record, as somebody sees it who is never interrupted."""
-        return _on_table(RunRecord, self.table)
+        return _on_table(self._run_record, self.table)
 
     @property
     def slots(self) -> RunSlots:
@@ -123,12 +124,15 @@ class World:
         """The registered pipelines."""
         return _on_table(PipelineRegistry, self.table)
 
+    def _run_record(self, table_name: str) -> RunRecord:
+        return RunRecord(table_name, self.retention_days)
+
     @contextmanager
     def functions_deployed(self) -> Iterator[None]:
         """Let the handlers of the functions use this world's gateways and time."""
         table = Unreliable(self, self.table)
         gateways = {
-            "record": _on_table(RunRecord, table),
+            "record": _on_table(self._run_record, table),
             "slots": _on_table(RunSlots, table),
             "held": _on_table(HeldNotifications, table),
             "registry": _on_table(PipelineRegistry, table),
