@@ -5,7 +5,7 @@ after every change bucket and registry are looked at again: whoever writes last 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from emr_pipelines.definition import Definition
@@ -45,7 +45,9 @@ def register_pipeline(
     """
     found, registered = bucket.files_of(name), registry.find(name)
     while True:
-        result = _choose(name, found, registered, rules=rules, topic=topic, subscriptions=subscriptions)
+        result = _choose(
+            name, found, registered, registry=registry, rules=rules, topic=topic, subscriptions=subscriptions
+        )
         if result.live is None and registered and registered.file in [file.key for file in found.files]:
             result = replace(result, live=registry.get(name))  # an earlier version of the file
         if result.live:
@@ -66,32 +68,29 @@ def register_pipeline(
 
 def _choose(
     name: str, found: PipelineFiles, registered: Registered | None, *,
-    rules: EventRules, topic: NotificationTopic, subscriptions: EmailSubscriptions,
+    registry: PipelineRegistry, rules: EventRules, topic: NotificationTopic, subscriptions: EmailSubscriptions,
 ) -> Registration:  # fmt: skip
     """Find the file to be registered: the one that is, as long as it is there, else the oldest good one."""
     owner = registered.file if registered and registered.file in [file.key for file in found.files] else None
     live, rejected = None, {}
     for file in sorted(found.files, key=lambda file: file.key != owner):
         try:
-            live = _check(name, file, owner, rules=rules, topic=topic, subscriptions=subscriptions)
+            definition = _check(name, file, owner, rules, topic)
+            _try_addresses(definition, registered, registry=registry, subscriptions=subscriptions)
         except InvalidPipelineError as error:
             rejected[file] = error
         else:
-            owner = file.key
+            live, owner = definition, file.key
     return Registration(live, rejected)
 
 
-def _check(
-    name: str, file: StoredFile, owner: str | None, *,
-    rules: EventRules, topic: NotificationTopic, subscriptions: EmailSubscriptions,
-) -> Definition:  # fmt: skip
+def _check(name: str, file: StoredFile, owner: str | None, rules: EventRules, topic: NotificationTopic) -> Definition:
     """Return the definition in a file; `owner` is the file of the same pipeline that goes before it."""
     if owner and owner != file.key:
         taken = f'"{name}" is registered from {owner}: delete one of the two files'
         raise InvalidPipelineError(file.key, [Problem("name", taken)])
     definition = check_pipeline(file.key, name, file.text, file.version)
-    # Nobody is asked to confirm a subscription for a file that is refused anyway.
-    problems = list(_refusals(definition, rules, topic)) or list(_refused_addresses(definition, subscriptions))
+    problems = list(_refusals(definition, rules, topic))
     if problems:
         raise InvalidPipelineError(file.key, problems)
     return definition
@@ -113,13 +112,25 @@ def _refusals(definition: Definition, rules: EventRules, topic: NotificationTopi
             yield Problem(path, refusal, definition.line_of(path))
 
 
-def _refused_addresses(definition: Definition, subscriptions: EmailSubscriptions) -> Iterator[Problem]:
-    addresses = _addresses_in(definition)
-    refused = subscriptions.refusals(definition.name, addresses)
-    for index, address in enumerate(addresses):
-        path = f"notifications.email[{index}]"
-        if address in refused:
-            yield Problem(path, refused[address], definition.line_of(path))
+def _try_addresses(
+    definition: Definition, registered: Registered | None, *,
+    registry: PipelineRegistry, subscriptions: EmailSubscriptions,
+) -> None:  # fmt: skip
+    """Subscribe the addresses of a definition that is good otherwise; raises InvalidPipelineError when SNS refuses."""
+    addresses = definition.data.get("notifications", {}).get("email", [])
+    if not addresses:
+        return
+    present = _addresses(registry)
+    wanted = {address: present.get(address, set()) | {definition.name} for address in addresses}
+    refused = subscriptions.subscribe(wanted, ask_again=_is_open(definition, registered))
+    paths = {f"notifications.email[{index}]": address for index, address in enumerate(addresses)}
+    problems = [
+        Problem(path, refused[address], definition.line_of(path))
+        for path, address in paths.items()
+        if address in refused
+    ]
+    if problems:
+        raise InvalidPipelineError(definition.file, problems)
 
 
 def _make_live(
@@ -128,16 +139,13 @@ def _make_live(
     events: DomainEvents,
 ) -> dict[str, str]:  # fmt: skip
     """Store the definition first, so that whatever its triggers start knows it; return what `_subscribe` does."""
-    is_new = not _is_registered(definition, registered)
-    if is_new:
+    if not _is_registered(definition, registered):
         registry.put(definition)
     # Also when nothing is new: an earlier attempt may have died here, or written what was already old.
     schedules.apply(definition.name, definition.data["triggers"]["schedules"])
     rules.apply(definition.name, definition.data["triggers"]["events"])
-    is_open = is_new or (registered is not None and not registered.settled)
-    ask_again = _addresses_in(definition) if is_open else []
-    refused = _subscribe(ask_again, registry=registry, subscriptions=subscriptions)
-    if is_open:
+    refused = _subscribe(registry, subscriptions)
+    if _is_open(definition, registered):
         events.publish(pipeline_registered(definition))
         registry.settle(definition)
     return refused
@@ -153,27 +161,20 @@ def _retire(
     if registered:
         events.publish(pipeline_retired(name, registered.file, registered.version))
     registry.remove(name)
-    return _subscribe([], registry=registry, subscriptions=subscriptions)
+    return _subscribe(registry, subscriptions)
 
 
-def _subscribe(
-    ask_again: Collection[str], *, registry: PipelineRegistry, subscriptions: EmailSubscriptions
-) -> dict[str, str]:
+def _subscribe(registry: PipelineRegistry, subscriptions: EmailSubscriptions) -> dict[str, str]:
     """Subscribe the addresses of all pipelines, which share subscriptions: whoever writes last has looked last.
 
     Returns why SNS refuses some of them.
     """
     wanted = _addresses(registry)
     while True:
-        refused = subscriptions.apply(wanted, ask_again)
+        refused = subscriptions.apply(wanted)
         done, wanted = wanted, _addresses(registry)
         if wanted == done:
             return refused
-
-
-def _addresses_in(definition: Definition) -> list[str]:
-    addresses: list[str] = definition.data.get("notifications", {}).get("email", [])
-    return addresses
 
 
 def _addresses(registry: PipelineRegistry) -> dict[str, set[str]]:
@@ -183,6 +184,11 @@ def _addresses(registry: PipelineRegistry) -> dict[str, set[str]]:
         for address in pipeline.emails:
             addresses[address].add(pipeline.name)
     return dict(addresses)
+
+
+def _is_open(definition: Definition, registered: Registered | None) -> bool:
+    """Return whether the registration of a definition is still to be begun or ended."""
+    return not (_is_registered(definition, registered) and registered and registered.settled)
 
 
 def _is_registered(definition: Definition | None, registered: Registered | None) -> bool:

@@ -25,8 +25,11 @@ class Topic:
         self.arn: str = self.sns.create_topic(Name="topic")["TopicArn"]
         self.subscriptions = EmailSubscriptions(self.arn, "emr-pipelines")
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str] = ()) -> dict[str, str]:
-        return self.subscriptions.apply(wanted, ask_again)
+    def apply(self, wanted: Mapping[str, Collection[str]]) -> dict[str, str]:
+        return self.subscriptions.apply(wanted)
+
+    def subscribe(self, wanted: Mapping[str, Collection[str]], *, ask_again: bool = False) -> dict[str, str]:
+        return self.subscriptions.subscribe(wanted, ask_again=ask_again)
 
     def filters(self) -> dict[str, Any]:
         """Return the filter of each subscription, by its address."""
@@ -95,8 +98,8 @@ def test_other_addresses_are_subscribed_when_sns_refuses_one(topic: Topic, monke
 
     assert topic.filters() == {OPS: ours("sales"), PAT: ours("import")}
     assert refused == {"bad@example.org": "Subscribe was refused (InvalidParameter): Invalid parameter: Email address"}
-    assert topic.subscriptions.refusals("new", ["bad@example.org", PAT]) == refused
-    assert topic.filters() == {OPS: ours("sales"), PAT: ours("import")}
+    assert topic.subscribe({"bad@example.org": {"new"}, PAT: {"import", "new"}}) == refused
+    assert topic.filters() == {OPS: ours("sales"), PAT: ours("import", "new")}
 
 
 def test_filter_is_made_right_when_the_list_did_not_show_a_subscription_yet(
@@ -106,9 +109,7 @@ def test_filter_is_made_right_when_the_list_did_not_show_a_subscription_yet(
     refuse(topic, monkeypatch, OPS, "Attributes Reason: Subscription already exists with different attributes")
     monkeypatch.setattr(topic.subscriptions, "_list", dict)
 
-    assert topic.subscriptions.refusals("import", [OPS]) == {}
-    assert topic.filters() == {OPS: ours("sales")}
-    assert topic.apply({OPS: {"import", "sales"}}) == {}
+    assert topic.subscribe({OPS: {"import", "sales"}}) == {}
     assert topic.filters() == {OPS: ours("import", "sales")}
 
 
@@ -150,17 +151,16 @@ class PendingSns:
         self.filter_policy = json.loads(request["AttributeValue"])
 
 
-@pytest.mark.parametrize(
-    ("ask_again", "asked", "filtered"), [([OPS], 1, ours("import", "sales")), ([PAT], 0, ours("sales"))]
-)
+@pytest.mark.parametrize(("ask_again", "filtered"), [(True, ours("import", "sales")), (False, ours("sales"))])
 def test_address_is_asked_again_when_it_has_not_confirmed_and_its_pipeline_changes(
-    topic: Topic, ask_again: list[str], asked: int, filtered: dict[str, Any]
+    topic: Topic, ask_again: bool, filtered: dict[str, Any]
 ) -> None:
     sns = PendingSns(OPS, ours("sales"))
     topic.subscriptions._sns = sns
-    topic.apply({OPS: {"sales", "import"}}, ask_again)
+    topic.subscribe({OPS: {"sales", "import"}}, ask_again=ask_again)
+    topic.apply({OPS: {"sales", "import"}})
 
-    assert (sns.asked, sns.filter_policy) == (asked, filtered)
+    assert (sns.asked, sns.filter_policy) == (int(ask_again), filtered)
 
 
 def definition(name: str, *emails: str) -> Definition:
@@ -178,12 +178,12 @@ def test_addresses_are_those_of_the_registry_when_another_pipeline_is_registered
     class Slow(EmailSubscriptions):
         """Lets somebody else register a pipeline between what was read and what is written."""
 
-        def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
+        def apply(self, wanted: Mapping[str, Collection[str]]) -> dict[str, str]:
             if not registry.find("import"):
                 registry.put(definition("import", OPS, PAT))
-                super().apply({OPS: {"import", "sales"}, PAT: {"import"}}, [])
-            return super().apply(wanted, ask_again)
+                super().apply({OPS: {"import", "sales"}, PAT: {"import"}})
+            return super().apply(wanted)
 
-    _subscribe([], registry=registry, subscriptions=Slow(topic.arn, "emr-pipelines"))
+    _subscribe(registry, Slow(topic.arn, "emr-pipelines"))
 
     assert topic.filters() == {OPS: ours("import", "sales"), PAT: ours("import")}

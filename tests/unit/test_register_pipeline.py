@@ -414,6 +414,27 @@ class TestNotifications:
         files.put(SALARIES)
         assert self.subscriptions() == []
 
+    def test_address_is_asked_once_for_each_version_when_it_does_not_confirm(
+        self, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from register_pipeline import app  # noqa: PLC0415 - reads the environment
+
+        asked: list[str] = []
+        subscribe, listed = app.subscriptions._subscribe, app.subscriptions._list
+
+        def asking(address: str, attributes: dict[str, str]) -> str:
+            asked.append(address)
+            return subscribe(address, attributes)
+
+        monkeypatch.setattr(app.subscriptions, "_subscribe", asking)
+        monkeypatch.setattr(app.subscriptions, "_list", lambda: dict.fromkeys(listed(), "PendingConfirmation"))
+        files.put(self.told("email: [ops@example.org]"))
+        files.event("object_created")
+        assert asked == ["ops@example.org"]
+
+        files.put(self.told("email: [ops@example.org]").replace("top: 10", "top: 20"))
+        assert asked == ["ops@example.org"] * 2
+
     def test_address_is_forgotten_when_its_file_is_deleted(self, files: Files) -> None:
         files.put(self.told("email: [ops@example.org]"))
         files.delete()

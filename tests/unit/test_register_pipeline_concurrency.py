@@ -172,12 +172,12 @@ class Subscriptions(EmailSubscriptions):
     def __init__(self) -> None:
         self.addresses: dict[str, set[str]] = {}
 
-    def refusals(self, pipeline: str, addresses: Collection[str]) -> dict[str, str]:
+    def subscribe(self, wanted: Mapping[str, Collection[str]], *, ask_again: bool) -> dict[str, str]:
         step()
-        self.addresses = {address: {pipeline} for address in addresses} | self.addresses
+        self.addresses |= {address: set(pipelines) for address, pipelines in wanted.items()}
         return {}
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
+    def apply(self, wanted: Mapping[str, Collection[str]]) -> dict[str, str]:
         step()
         self.addresses = {address: set(pipelines) for address, pipelines in wanted.items()}
         return {}

@@ -8,12 +8,13 @@ others alone.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from emr_pipelines.errors import RequestRefusedError, ResourceMissingError
 from emr_pipelines.gateways.aws import client, translated_errors
 
 _PENDING = "PendingConfirmation"
+_ALREADY_THERE = "already exists"  # with another filter, though the list did not show it yet
 # https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 _MOST_VALUES = 150
 
@@ -26,45 +27,49 @@ class EmailSubscriptions:
         self._topic_arn = topic_arn
         self._stack_name = stack_name
 
-    def refusals(self, pipeline: str, addresses: Collection[str]) -> dict[str, str]:
-        """Subscribe the addresses that are not subscribed yet, and return why SNS refuses some: only trying tells."""
-        refused = {}
-        for address in set(addresses) - self._list().keys() if addresses else ():
-            try:
-                self._subscribe(address, {"FilterPolicy": self._filter([pipeline])})
-            except RequestRefusedError as error:
-                if not _is_there(error):
-                    refused[address] = str(error)
-        return refused
+    def subscribe(self, wanted: Mapping[str, Collection[str]], *, ask_again: bool) -> dict[str, str]:
+        """Let these addresses have a subscription of ours, each to the pipelines that it wants to hear of.
 
-    def apply(self, wanted: Mapping[str, Collection[str]], ask_again: Collection[str]) -> dict[str, str]:
-        """Let exactly these addresses have a subscription of ours, each to the pipelines that it wants to hear of.
-
-        AWS asks a new address for a confirmation, and those of `ask_again` once more that have not given it. The
+        AWS asks a new address for a confirmation, and with `ask_again` once more those that have not given it. The
         subscription of an address that never confirms is removed by SNS itself, after two days.
 
-        Returns why SNS refuses what it does, by address.
+        Returns why SNS refuses what it does, by address: only trying tells.
         """
-        refused = {}
+        return self._apply(self._list(), wanted, wanted, ask_again=ask_again)
+
+    def apply(self, wanted: Mapping[str, Collection[str]]) -> dict[str, str]:
+        """Let exactly these addresses have a subscription of ours; like `subscribe` otherwise."""
         present = self._list()
-        for address in [*present, *(wanted.keys() - present.keys())]:  # what goes makes room for what comes
+        # What goes makes room for what comes.
+        return self._apply(present, [*present, *(wanted.keys() - present.keys())], wanted, ask_again=False)
+
+    def _apply(
+        self,
+        present: Mapping[str, str],
+        addresses: Iterable[str],
+        wanted: Mapping[str, Collection[str]],
+        *,
+        ask_again: bool,
+    ) -> dict[str, str]:
+        refused = {}
+        for address in addresses:
             try:
-                self._apply(address, present.get(address), wanted.get(address, ()), ask_again)
+                self._apply_to(address, present.get(address), wanted.get(address, ()), ask_again=ask_again)
             except RequestRefusedError as error:
                 refused[address] = str(error)
         return refused
 
-    def _apply(self, address: str, arn: str | None, pipelines: Collection[str], ask_again: Collection[str]) -> None:
+    def _apply_to(self, address: str, arn: str | None, pipelines: Collection[str], *, ask_again: bool) -> None:
         if arn is None:
             try:
                 self._subscribe(address, {"FilterPolicy": self._filter(pipelines)})
             except RequestRefusedError as error:
-                if not _is_there(error):
+                if _ALREADY_THERE not in str(error):
                     raise
                 self._adjust(self._subscribe(address, {}), pipelines)
         elif arn != _PENDING:
             self._adjust(arn, pipelines)
-        elif pipelines and address in ask_again:
+        elif pipelines and ask_again:
             self._adjust(self._subscribe(address, {}), pipelines)  # only so one gets to know its ARN
 
     def _list(self) -> dict[str, str]:
@@ -110,8 +115,3 @@ class EmailSubscriptions:
         """Return the filter for these pipelines; when it cannot name so many, it lets all of the stack's through."""
         ours = {"stack": [self._stack_name]}
         return json.dumps(ours if len(pipelines) > _MOST_VALUES else {"pipeline": sorted(pipelines), **ours})
-
-
-def _is_there(error: RequestRefusedError) -> bool:
-    """Return whether an address has a subscription with another filter, which the list did not show yet."""
-    return "already exists" in str(error)
