@@ -6,6 +6,7 @@ error is a run's, a job's or a message's and what to do about it, is said here f
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,7 +139,7 @@ def _of_states() -> Iterator[tuple[str, ...]]:
         catches = [f"{', '.join(rule['ErrorEquals'])} → {rule['Next']}" for rule in state.get("Catch", [])]
         timeout = state.get("TimeoutSeconds", "")
         limit = str(timeout) if isinstance(timeout, int) else "until the run is to end" if timeout else ""
-        heartbeat = state.get("HeartbeatSeconds", "").strip("{%} $")
+        heartbeat = ", ".join(re.findall(r"\$\{(\w+)\}", state.get("HeartbeatSeconds", "")))
         yield machine, name, limit, f"`{heartbeat}`" if heartbeat else "", "; ".join(retries), "; ".join(catches)
 
 

@@ -2,7 +2,6 @@
 
 import json
 
-from emr_pipelines.clock import now
 from emr_pipelines.cost import prices_of_run
 from emr_pipelines.domain_event import job_run_ended, pipeline_run_ended
 from emr_pipelines.errors import (
@@ -66,7 +65,7 @@ def clean_up_jobs(run_id: str, names: list[str], why: str, gateways: JobGateways
     Nobody else would, and the jobs that depend on them would wait for ever. When the run is to end, Clean Up does it.
     """
     run = gateways.record.get_run(run_id)
-    if run is None or run.ended or (run.deadline and run.deadline <= now()):
+    if run is None or run.ended or run.is_late:
         return
     execution = gateways.step_functions.describe_execution(run.execution_arn)
     if execution and execution.status != "RUNNING":  # with it, Step Functions has stopped those of the jobs
@@ -122,7 +121,7 @@ def _verdict(
 ) -> tuple[str, str | None, str | None]:
     """Return state, error and cause of a run: the first error, else the job that failed first."""
     unfinished = [job for job in jobs if not job.ended]
-    if run.deadline and run.deadline <= now() and (unfinished or error) and state is None:
+    if run.is_late and (unfinished or error) and state is None:
         return TIMED_OUT, RunTimedOutError.__name__, f"The run was to end by {run.deadline}."
     if error == RunSkippedError.__name__:
         return SKIPPED, error, cause

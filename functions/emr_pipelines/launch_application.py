@@ -6,7 +6,6 @@ A run whose pipeline has a cluster instead goes on in `launch_cluster`.
 import hashlib
 import json
 
-from emr_pipelines.clock import now
 from emr_pipelines.cost import DEFAULT_ARCHITECTURE, find_prices, recorded, region_of
 from emr_pipelines.errors import (
     ApplicationUnavailableError,
@@ -44,7 +43,7 @@ def launch_application(
     run = gateways.record.get_run(run_id)
     if run is None:
         raise LookupError(f"There is no run {run_id}.")
-    if run.deadline and run.deadline <= now():
+    if run.is_late:
         raise RunTimedOutError(f"The run was to end by {run.deadline}.")
     refusal = refusal_of_slot(run, gateways.record, slots)
     if refusal:

@@ -104,6 +104,11 @@ class Run:
         return self.state != RUNNING
 
     @property
+    def is_late(self) -> bool:
+        """Tell whether the run should have ended by now."""
+        return self.deadline is not None and self.deadline <= now()
+
+    @property
     def is_stopping(self) -> bool:
         """Tell whether no more jobs of the run are to be submitted."""
         return self.ended or self.stopping is not None

@@ -162,8 +162,8 @@ def patience(machine: str, name: str) -> float:
     (retrier,) = [
         retrier for retrier in state(machine, name)["Retry"] if not ANY_OVERLOAD.isdisjoint(retrier["ErrorEquals"])
     ]
-    mean_pause: float = retrier["MaxDelaySeconds"] / 2
-    return mean_pause * retrier["MaxAttempts"]
+    mean_pause = retrier["MaxDelaySeconds"] / 2
+    return float(mean_pause * retrier["MaxAttempts"])
 
 
 @every_state("Task")

@@ -299,6 +299,8 @@ class Task:
             scope = {**scope, "context": {**scope["context"], "Task": {"Token": self._token}}}
         self._let_time_out("TimeoutSeconds", "States.Timeout")
         self.beat()
+        if self._heartbeat:  # the rule of the Amazon States Language
+            assert 0 < self._seconds("HeartbeatSeconds") < self._seconds("TimeoutSeconds")
         arguments = self._flow.evaluate(self._state["Arguments"], scope)
         if resource == "states:startExecution.sync:2":
             self._start_child(arguments["StateMachineArn"], arguments["Input"])
@@ -363,10 +365,12 @@ class Task:
     def _let_time_out(self, field: str, error: str) -> Timer | None:
         if field not in self._state:
             return None
-        seconds = float(self._flow.evaluate(self._state[field], self._scope))
-        timer = self._machines.happenings.after(seconds, lambda: self.finish((error, "")))
+        timer = self._machines.happenings.after(self._seconds(field), lambda: self.finish((error, "")))
         self._timers.append(timer)
         return timer
+
+    def _seconds(self, field: str) -> float:
+        return float(self._flow.evaluate(self._state[field], self._scope))
 
     def _invoked(self, outcome: Outcome) -> None:
         if outcome[0]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from emr_pipelines.clock import iso_time
 from emr_pipelines.pipeline import check_definition
-from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT
+from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, Run
 
 from tests.unit.simulation.emr_serverless import Behaviour
 from tests.unit.simulation.faults import (
@@ -25,9 +26,9 @@ from tests.unit.simulation.faults import (
 )
 from tests.unit.simulation.runs import RUN_ID, check, simulate
 from tests.unit.simulation.scenarios import JOB_RUN as JOB_RUN_REQUEST
-from tests.unit.simulation.scenarios import PlannedJob, Scenario
+from tests.unit.simulation.scenarios import PIPELINE_NAME, PlannedJob, Scenario
 from tests.unit.simulation.state_machines import JOB_GROUP, JOB_RUN
-from tests.unit.simulation.world import FAULTS, Weather
+from tests.unit.simulation.world import FAULTS, Weather, World
 
 # A sweep that is killed has counted nothing yet.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")
@@ -148,6 +149,26 @@ def test_run_ends_soon_when_the_execution_of_a_job_cannot_be_started(scenario: S
     assert run.duration_seconds is not None
     assert run.duration_seconds < 600
     assert {job.name: job.state for job in world.record.list_jobs(RUN_ID)}["first"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+def test_run_times_out_at_its_time_when_that_is_shorter_than_a_heartbeat(is_queued: bool) -> None:
+    scenario = replace(DISTURBED, timeout_minutes=3, concurrency={"limit": 1, "policy": "queue"})
+
+    def happen(world: World) -> None:
+        world.emr.starts = "slow"
+        if is_queued:
+            asked = {"pipeline": PIPELINE_NAME}
+            other = Run.begin("other", "arn:other", asked, started_at=iso_time(world.happenings.now))
+            world.slots.take(world.record.create_run(replace(other, concurrency={"limit": 1})))
+
+    world = simulate_with(scenario, happen)
+
+    run = check(world, scenario)
+    assert run.state == TIMED_OUT
+    assert run.duration_seconds == pytest.approx(180, abs=10)
+    path = world.step_functions.run(RUN_ID).path
+    assert path.count("Wait For Slot") <= (5 if is_queued else 0)
 
 
 @pytest.mark.parametrize("starts", ["refused", "badly"])
