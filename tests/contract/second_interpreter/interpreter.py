@@ -199,6 +199,8 @@ def _definition(name: str, arns: Mapping[str, str]) -> str:
             case {"Fn::GetAtt": [function, "Arn"]}:
                 folder = function_folder(lambda_functions()[function])
                 filled = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{folder}"
+            case {"Ref": "AWS::Partition"}:
+                filled = "aws"
             case {"Ref": reference}:
                 filled = arns.get(reference, "0")
             case _:

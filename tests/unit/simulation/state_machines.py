@@ -23,6 +23,7 @@ _SUBSTITUTIONS = {
     "WaitingHeartbeatSeconds": "3600",
     "JobRunStateMachineArn": "job_run",
     "JobGroupStateMachineArn": "job_group",
+    "Partition": "aws",
 }
 
 Outcome = tuple[str, Any]  # ("", output), or the name of an error and its cause
