@@ -55,7 +55,7 @@ format: setup ## Format the code and mend what lint can mend
 jar: setup ## Build the s3:// file system for Spark (needs a JDK)
 	$(BIN)/python -m emrp.local.spark.jvm.build
 
-bench: setup ## Measure what DESIGN.md promises
+bench: setup ## Measure latency, transitions, overhead, imports and memory against their bars
 	$(BIN)/python -m bench
 
 smoke: setup ## Run the main job in a real AWS account, then delete everything; asks first

@@ -79,7 +79,7 @@ def _run_measures(runs: Runs, stages: Stages, folder: Path) -> Iterator[Measure]
 
 
 def _table(kept: list[Measure]) -> Table:
-    table = Table(title="What DESIGN.md promises", title_justify="left")
+    table = Table(title="What this project promises", title_justify="left")
     for name, justify in (("measure", "left"), ("bar", "right"), ("seen", "right"), ("", "left"), ("", "left")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for measure in kept:

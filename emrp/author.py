@@ -80,7 +80,7 @@ def plan_command(
     trigger: Annotated[str | None, typer.Option(help="What starts the run, as the JSON that templates see.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do, without AWS: its jobs, the requests that would be sent, and what it would cost."""
+    """Show what a run would do, without AWS: its jobs, the requests that would be sent, its state transitions."""
     target: Target = context.obj
     found = find_files([file])[0]
     console = make_console(quiet=as_json)
