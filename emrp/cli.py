@@ -53,6 +53,8 @@ def options(
     context.obj = Target(stack, local=local, port=port)
     if local:
         environment.use_local(port)
+        ports = {"port": port}
+        context.default_map = {"demo": ports, "local": dict.fromkeys(("up", "down", "status", "inbox"), ports)}
     else:
         environment.use_account(profile, region)
     if command is None:
@@ -62,7 +64,9 @@ def options(
 @app.command()
 def demo(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="The port of the local AWS; 0 takes a free one.", max=65535)] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(help="The port of the local AWS; 0 takes a free one.", min=0, max=65535)
+    ] = DEFAULT_PORT,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local AWS up afterwards.")] = False,
 ) -> None:
     """Run the main job on this machine: a file lands, Spark runs, a result and an e-mail come out."""
@@ -76,6 +80,7 @@ app.command("deploy", epilog=deploy.EXAMPLES)(deploy.deploy_command)
 def smoke(context: typer.Context, yes: Yes = False) -> None:
     """Run the main job in a real account in a stack of its own, check its result, and delete everything again."""
     target: Target = context.obj
+    target.connect()
     test = Smoke(make_console(), local=target.local)
     typer.echo(f"This deploys the stack {test.stack_name} to {account()} and deletes it again. {estimate()}")
     if not yes:

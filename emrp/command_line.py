@@ -8,7 +8,7 @@ import boto3
 import typer
 from rich.console import Console
 
-from emrp import completion
+from emrp import completion, environment
 from emrp.errors import UsageError
 from emrp.local import DEFAULT_PORT
 from emrp.stack import Stack
@@ -62,8 +62,14 @@ class Target:
         """How often a run is looked at."""
         return _FOLLOW_SECONDS[self.local]
 
+    def connect(self) -> None:
+        """Make sure that there is an AWS to talk to; commands that need none may be used without the local one."""
+        if self.local:
+            environment.check_local(self._port)
+
     def stack(self) -> Stack:
         """Describe the stack."""
+        self.connect()
         return Stack.describe(self.stack_name)
 
 

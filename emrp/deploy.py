@@ -63,6 +63,7 @@ def _deploy_stack(
 ) -> None:
     project = Project.find()
     files = pipelines.read_files([project.pipelines])
+    target.connect()
     if not yes and not target.local:
         confirm(f"Deploy the stack {target.stack_name} to {account()}?")
     Deployment(project, target.stack_name, target.local, parameters).run(stages)

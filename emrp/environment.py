@@ -28,8 +28,11 @@ def use_account(profile: str | None, region: str | None) -> None:
 
 
 def use_local(port: int) -> None:
-    """Use the local AWS that runs on `port`."""
-    local_aws = lifecycle.find(port)
-    if local_aws is None:
+    """Use the local AWS of `port`, whether it runs already or not."""
+    use(lifecycle.client_environment(lifecycle.endpoint_url(port)))
+
+
+def check_local(port: int) -> None:
+    """Raise CommandError unless the local AWS of `port` runs."""
+    if lifecycle.find(port) is None:
         raise CommandError(f"No local AWS runs on port {port}: start it with `emrp local up --port {port}`.")
-    use(local_aws.environment())

@@ -51,7 +51,7 @@ class LocalAws:
     @property
     def endpoint_url(self) -> str:
         """What AWS_ENDPOINT_URL has to be for clients."""
-        return f"http://{_LOOPBACK}:{self.port}"
+        return endpoint_url(self.port)
 
     @property
     def log(self) -> Path:
@@ -146,7 +146,7 @@ def start(
 def find(port: int = DEFAULT_PORT) -> LocalAws | None:
     """Find the local AWS that runs on a port of this machine; None when nothing listens there."""
     try:
-        health: dict[str, Any] = json.loads(_get(f"http://{_LOOPBACK}:{port}/_emrp/health"))
+        health: dict[str, Any] = json.loads(_get(f"{endpoint_url(port)}/_emrp/health"))
         return LocalAws(health["port"], health["pid"], Path(health["data_dir"]), health["persistent"])
     except urllib.error.URLError as error:
         if isinstance(error.reason, ConnectionRefusedError):
@@ -158,11 +158,16 @@ def find(port: int = DEFAULT_PORT) -> LocalAws | None:
         raise _foreign(port) from error
 
 
-def client_environment(endpoint_url: str) -> dict[str, str]:
+def endpoint_url(port: int) -> str:
+    """Return the address of the local AWS of a port."""
+    return f"http://{_LOOPBACK}:{port}"
+
+
+def client_environment(url: str) -> dict[str, str]:
     """Return the environment of this process with its AWS settings replaced by those for an endpoint."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return inherited | {
-        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ENDPOINT_URL": url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",
@@ -240,7 +245,7 @@ def _spawn(
         process = subprocess.Popen(
             command,
             cwd=home,
-            env=client_environment(f"http://{_LOOPBACK}:{listener.getsockname()[1]}"),
+            env=client_environment(endpoint_url(listener.getsockname()[1])),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -22,6 +22,7 @@ from emrp.errors import (
     RunFailedError,
     UsageError,
 )
+from emrp.local import DEFAULT_PORT, lifecycle
 from emrp.stack import Stack
 from tests.unit.conftest import ROOT, Command, deployed_stack
 
@@ -29,11 +30,10 @@ OUTPUTS = {name: value for name, value in deployed_stack().as_json().items() if 
 
 
 class FakeAws:
-    """CloudFormation with one stack, and Step Functions that remembers what was started."""
+    """CloudFormation with one stack."""
 
     def __init__(self) -> None:
         self.outputs = dict(OUTPUTS)
-        self.started: list[dict[str, Any]] = []
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         if StackName != "emr-pipelines":
@@ -41,9 +41,6 @@ class FakeAws:
             raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
         outputs = [{"OutputKey": name, "OutputValue": value} for name, value in self.outputs.items()]
         return {"Stacks": [{"StackStatus": "CREATE_IN_PROGRESS", "Outputs": outputs}]}
-
-    def start_execution(self, **request: Any) -> None:
-        self.started.append(request)
 
 
 @pytest.fixture
@@ -74,6 +71,7 @@ def test_exit_codes_are_documented_when_help_is_asked_for(emrp: Command) -> None
         ["--json", "list"],
         ["run", "salaries", "--parameter", "top"],
         ["run", "salaries", "-p", "=5"],
+        ["demo", "--port", "-1"],
         ["--local", "--profile", "work", "run", "salaries"],
     ],
 )
@@ -115,16 +113,6 @@ def test_sentence_and_exit_code_are_given_when_a_command_fails(
     assert "Traceback" not in complaint
 
 
-def test_run_starts_an_execution_when_it_is_not_followed(fake_aws: FakeAws, emrp: Command) -> None:
-    code, printed, _ = emrp("run", "salaries", "-p", "top=5", "-p", "day=2026-11-21", "--no-follow", "--json")
-
-    (request,) = fake_aws.started
-    assert code == 0
-    assert json.loads(request["input"]) == {"pipeline": "salaries", "parameters": {"top": "5", "day": "2026-11-21"}}
-    assert json.loads(printed)["runId"] == request["name"]
-    assert request["stateMachineArn"] == OUTPUTS["PipelineStateMachineArn"]
-
-
 def test_stack_is_described_by_its_outputs_when_it_is_deployed(fake_aws: FakeAws) -> None:
     stack = Stack.describe("emr-pipelines")
 
@@ -152,6 +140,55 @@ def test_boto3_learns_the_region_when_only_aws_region_is_set() -> None:
         environment.use_account(profile=None, region=None)
 
         assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["schema"],
+        ["validate", str(ROOT / "pipelines")],
+        ["plan", str(ROOT / "pipelines" / "salaries.yaml")],
+        ["list", "--help"],
+    ],
+)
+def test_command_works_when_it_needs_no_local_aws_and_none_runs(
+    command: list[str], emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "find", lambda _: None)
+
+    assert emrp("--local", *command)[0] == 0
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["dlq", "list"], ["deploy"], ["smoke", "--yes"]])
+def test_command_says_how_to_start_the_local_aws_when_it_needs_one_and_none_runs(
+    command: list[str], emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "find", lambda _: None)
+
+    code, _, complaint = emrp("--local", "--port", "4711", *command)
+
+    assert code == EXIT_ENVIRONMENT
+    assert complaint.startswith("No local AWS runs on port 4711: start it with `emrp local up --port 4711`.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "port"),
+    [
+        (["local", "status"], DEFAULT_PORT),
+        (["local", "status", "--port", "4711"], 4711),
+        (["--local", "--port", "4711", "local", "status"], 4711),
+        (["--local", "--port", "4711", "local", "down"], 4711),
+        (["--local", "--port", "4711", "local", "status", "--port", "4712"], 4712),
+    ],
+)
+def test_port_is_the_named_one_when_it_stands_before_or_behind_the_command(
+    arguments: list[str], port: int, emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "find", lambda _: None)
+
+    _, printed, _ = emrp(*arguments, "--json")
+
+    assert json.loads(printed)["port"] == port
 
 
 @pytest.mark.parametrize("command", ["deploy", "smoke"])
