@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import boto3
 import typer
-from emr_pipelines.errors import RepairRefusedError, TransientError
+from emr_pipelines.errors import Problem, RepairRefusedError, TransientError
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
+from emr_pipelines.hints import did_you_mean
+from emr_pipelines.parameters import parameters_of, resolve
 from emr_pipelines.repair import same_plan, take_over
 from emr_pipelines.run import SKIPPED, Run, execution_arn
 from emr_pipelines.stack import Stack as PlannedStack
@@ -50,9 +54,28 @@ def run_command(
 ) -> None:
     """Start a run of a pipeline."""
     target: Target = context.obj
-    run_input = {"pipeline": pipeline, "parameters": pairs(parameter)}
+    parameters = pairs(parameter)
+    stack = target.stack()
+    _check_start(target, stack, pipeline, parameters)
     run_id = f"{pipeline}-{uuid4().hex[:12]}"
-    _start(target, target.stack(), run_id, run_input, follow=follow, as_json=as_json)
+    run_input = {"pipeline": pipeline, "parameters": parameters}
+    _start(target, stack, run_id, run_input, follow=follow, as_json=as_json)
+
+
+def _check_start(target: Target, stack: Stack, pipeline: str, parameters: Mapping[str, str]) -> None:
+    """Raise UsageError for what would fail the run as soon as it is planned, and send a mail: a wrong name or value."""
+    registry = PipelineRegistry(stack.run_table)
+    definition = registry.get(pipeline)
+    if definition is None:
+        meant = did_you_mean(Path(pipeline).stem.lower(), [known.name for known in registry.list()], "it has")
+        raise UsageError(
+            f'There is no pipeline "{pipeline}" in the stack {stack.name}: deploy it with `{target.command} deploy`; '
+            f"{meant}"
+        )
+    problems: list[Problem] = []
+    resolve(parameters_of(definition.data), parameters, problems)
+    if problems:
+        raise UsageError("\n".join(map(str, problems)))
 
 
 def watch_command(context: typer.Context, run_id: MaybeRunId = None, as_json: AsJson = False) -> None:

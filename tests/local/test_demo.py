@@ -143,9 +143,9 @@ def test_local_aws_stays_until_it_is_stopped_when_the_demo_shall_keep_it(emrp: E
         assert code == 0
         assert '"status": "SUCCEEDED"' in output
 
-        code, output, _ = emrp.run("--local", "--port", port, "run", "nonsense")
-        assert code == 1
-        assert 'There is no pipeline "nonsense"' in output
+        code, _, complaint = emrp.run("--local", "--port", port, "run", "nonsense")
+        assert code == 2
+        assert 'There is no pipeline "nonsense"' in complaint
     finally:
         emrp.run("local", "down", "--port", port)
 

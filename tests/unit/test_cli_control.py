@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, Run
 
@@ -42,6 +43,45 @@ def failed_run(record: RunRecord) -> Run:
     skipped = job("report", ("SKIPPED", 4), request={"name": "report"}, upstream=["process"])
     save(record, run, clean, replace(broken, position=1), replace(skipped, position=2))
     return record.end_run("salaries-1", FAILED, "JobFailedError", "Job process: FAILED")
+
+
+def execution_names(stack: Stack) -> list[str]:
+    listed = boto3.client("stepfunctions").list_executions(stateMachineArn=stack.pipeline_state_machine_arn)
+    return [execution["name"] for execution in listed["executions"]]
+
+
+def test_run_starts_an_execution_when_it_is_not_followed(
+    emrp: Command, deployed: Stack, registry: PipelineRegistry
+) -> None:
+    code, printed, _ = emrp("run", "salaries", "-p", "top=5", "-p", "input=landing/x/", "--no-follow", "--json")
+
+    started = execution(deployed, json.loads(printed)["runId"])
+    assert code == 0
+    assert started["input"] == {"pipeline": "salaries", "parameters": {"top": "5", "input": "landing/x/"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["salaris"],
+            'There is no pipeline "salaris" in the stack emr-pipelines: deploy it with `emrp deploy`; did you',
+        ),
+        (["SALARIES"], 'did you mean "salaries"?'),
+        (["pipelines/salaries.yaml"], 'did you mean "salaries"?'),
+        ([""], "it has: salaries"),
+        (["salaries", "-p", "topp=5"], 'parameters.topp: is not a parameter of this pipeline; did you mean "top"?'),
+        (["salaries", "-p", "top=many"], 'parameters.top: must be a whole number, not "many"'),
+    ],
+)
+def test_nothing_is_started_when_a_name_or_a_value_is_wrong(
+    arguments: list[str], complaint: str, emrp: Command, deployed: Stack, registry: PipelineRegistry
+) -> None:
+    code, _, said = emrp("run", *arguments, "--no-follow")
+
+    assert code == EXIT_USAGE
+    assert complaint in said
+    assert execution_names(deployed) == []
 
 
 def test_run_is_stopped_and_its_end_awaited_when_it_is_cancelled(
@@ -156,8 +196,7 @@ def test_repair_is_refused_before_anything_starts_when_it_cannot_be(
         code, _, complaint = emrp("repair", run_id, "--no-follow")
         assert (code, complaint.startswith(refusal)) == (EXIT_USAGE, True), complaint
     assert 'The run has no job "proces"' in emrp("repair", "salaries-1", "--from", "proces")[2]
-    listed = boto3.client("stepfunctions").list_executions(stateMachineArn=deployed.pipeline_state_machine_arn)
-    assert [execution["name"] for execution in listed["executions"]] == ["running"]
+    assert execution_names(deployed) == ["running"]
 
 
 @pytest.mark.parametrize("command", ["run", "watch", "cancel", "repair", "logs"])
