@@ -1,9 +1,13 @@
 import inspect
 import json
 import os
+import pkgutil
+import subprocess
 import sys
+import tomllib
 from io import StringIO
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 from unittest import mock
 
 import boto3
@@ -111,6 +115,32 @@ def test_sentence_and_exit_code_are_given_when_a_command_fails(
     assert ended == code
     assert complaint.startswith(sentence)
     assert "Traceback" not in complaint
+
+
+class _Interrupted(ModuleType):
+    """A module in whose import somebody has pressed Ctrl-C."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+
+def test_exit_code_is_130_when_the_imports_are_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "emrp.cli", _Interrupted("emrp.cli"))
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["emrp"]
+
+    with pytest.raises(SystemExit) as end:
+        pkgutil.resolve_name(script)()
+
+    assert end.value.code == EXIT_INTERRUPTED
+
+
+def test_nothing_else_is_imported_before_an_interrupt_is_awaited() -> None:
+    program = "import sys; before = set(sys.modules); import emrp.__main__; print(*set(sys.modules) - before)"
+
+    imported = subprocess.run([sys.executable, "-c", program], cwd=ROOT, text=True, capture_output=True, check=True)
+
+    packages = {name.split(".")[0] for name in imported.stdout.split()}
+    assert packages - sys.stdlib_module_names == {"emrp"}
 
 
 def test_stack_is_described_by_its_outputs_when_it_is_deployed(fake_aws: FakeAws) -> None:
