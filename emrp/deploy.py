@@ -51,28 +51,30 @@ def _deploy_pipelines(
         raise UsageError("--prune goes with a folder: a single file does not say what should be gone.")
     files = pipelines.read_files(paths)
     stack = target.stack()
-    changes = pipelines.compare(stack, files, whole=whole)
+    changes = pipelines.compare(stack, files, whole=whole, prune=prune)
     pipelines.show(stages.console, changes)
-    if not yes and not target.local and pipelines.pending(changes, prune=prune):
+    if not yes and not target.local and pipelines.pending(changes):
         confirm(f"Change the pipelines of the stack {stack.name} in {account()}?")
-    _finish(stages, stack, changes, prune=prune, as_json=as_json, more={})
+    _finish(stages, stack, changes, as_json=as_json, more={})
 
 
 def _deploy_stack(
     stages: Stages, target: Target, parameters: dict[str, str], *, prune: bool, yes: bool, as_json: bool
 ) -> None:
     project = Project.find()
+    deployment = Deployment(project, target.stack_name, target.local, parameters)
+    deployment.check_parameters()
     files = pipelines.read_files([project.pipelines])
     target.connect()
     if not yes and not target.local:
         confirm(f"Deploy the stack {target.stack_name} to {account()}?")
-    Deployment(project, target.stack_name, target.local, parameters).run(stages)
+    deployment.run(stages)
     stack = target.stack()
     with stages.stage("Upload the programs"):
         programs = project.upload_programs(stack.bucket)
-    changes = pipelines.compare(stack, files, whole=True)
+    changes = pipelines.compare(stack, files, whole=True, prune=prune)
     pipelines.show(stages.console, changes)
-    _finish(stages, stack, changes, prune=prune, as_json=as_json, more={**stack.as_json(), "Uploaded": programs})
+    _finish(stages, stack, changes, as_json=as_json, more={**stack.as_json(), "Uploaded": programs})
     stages.console.print(f"Bucket {stack.bucket}; start a run with: emrp run salaries", markup=False)
 
 
@@ -81,11 +83,10 @@ def _finish(
     stack: Stack,
     changes: list[pipelines.Change],
     *,
-    prune: bool,
     as_json: bool,
     more: dict[str, object],
 ) -> None:
-    versions = pipelines.apply(stages, stack, changes, prune=prune)
+    versions = pipelines.apply(stages, stack, changes)
     if as_json:
         print_json(
             {

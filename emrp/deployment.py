@@ -17,11 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import yaml
+from emr_pipelines.hints import did_you_mean
 from rich.markup import escape
 from rich.status import Status
 
-from emrp.errors import CommandError
+from emrp.errors import CommandError, UsageError
 from emrp.progress import Stages
 from emrp.project import Project, this_architecture, this_runtime
 
@@ -41,6 +44,16 @@ class Deployment:
     def config_env(self) -> str:
         """The environment of samconfig.toml."""
         return "local" if self.local else "default"
+
+    def check_parameters(self) -> None:
+        """Raise UsageError when the template has no parameter of a given name; SAM passes over such a parameter."""
+        text = (self.project.folder / "template.yaml").read_text(encoding="utf-8")
+        template: Any = yaml.compose(text, yaml.SafeLoader)  # its tags, like !Sub, stay unread
+        sections = {key.value: section for key, section in template.value}
+        known = [key.value for key, _ in sections["Parameters"].value]
+        for name in self.all_parameters():
+            if name not in known:
+                raise UsageError(f'The template has no parameter "{name}"; {did_you_mean(name, known, "it has")}')
 
     def run(self, stages: Stages) -> None:
         """Build and deploy; raises CommandError with the end of SAM's output."""

@@ -25,7 +25,7 @@ from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
 
-NEW, CHANGED, UNCHANGED, ONLY_IN_BUCKET = "new", "changed", "unchanged", "only in the bucket"
+NEW, CHANGED, UNCHANGED, RETIRED, ONLY_IN_BUCKET = "new", "changed", "unchanged", "retired", "only in the bucket"
 
 _REGISTRATION_SECONDS = 120.0
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -101,14 +101,14 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {error}") from error
 
 
-def compare(stack: Stack, files: Iterable[PipelineFile], *, whole: bool) -> list[Change]:
-    """Compare files with what is registered; with `whole` they are all that there should be."""
+def compare(stack: Stack, files: Iterable[PipelineFile], *, whole: bool, prune: bool = False) -> list[Change]:
+    """Compare files with what is registered; with `whole` they are all that there is, with `prune` all that stays."""
     bucket, registry = PipelineBucket(stack.bucket), PipelineRegistry(stack.run_table)
     registered = {pipeline.name: pipeline for pipeline in registry.list()}
     changes = [_compare(stack, file, bucket, registered.get(file.name)) for file in files]
     if whole:
         kept = {change.key for change in changes}
-        changes += [Change(key, ONLY_IN_BUCKET) for key in bucket.list() if key not in kept]
+        changes += [Change(key, RETIRED if prune else ONLY_IN_BUCKET) for key in bucket.list() if key not in kept]
     return sorted(changes, key=lambda change: change.key)
 
 
@@ -147,20 +147,29 @@ def show(console: Console, changes: Iterable[Change]) -> None:
             console.print(Syntax(change.diff, "diff", theme="ansi_dark", background_color="default"), soft_wrap=True)
 
 
-def pending(changes: Iterable[Change], *, prune: bool = False) -> list[Change]:
+def pending(changes: Iterable[Change]) -> list[Change]:
     """Return the changes that there is something to do for."""
-    return [
-        change for change in changes if change.kind in ({NEW, CHANGED, ONLY_IN_BUCKET} if prune else {NEW, CHANGED})
-    ]
+    return [change for change in changes if change.kind in {NEW, CHANGED, RETIRED}]
 
 
-def apply(stages: Stages, stack: Stack, changes: Sequence[Change], *, prune: bool = False) -> dict[str, str | None]:
-    """Upload what is new or changed, with `prune` delete what has no file any more; returns the versions by key."""
-    todo = pending(changes, prune=prune)
+def apply(stages: Stages, stack: Stack, changes: Sequence[Change]) -> dict[str, str | None]:
+    """Upload what is new or changed, delete what is retired; returns the versions by key."""
+    todo = pending(changes)
     if not todo:
         return {}
-    with stages.stage("Register 1 pipeline" if len(todo) == 1 else f"Register {len(todo)} pipelines") as status:
+    with stages.stage(_what_is_done(todo)) as status:
         return register(stack, {change.key: change.file.text if change.file else None for change in todo}, status)
+
+
+def _what_is_done(todo: Sequence[Change]) -> str:
+    retired = sum(change.kind == RETIRED for change in todo)
+    numbers = {"register": len(todo) - retired, "retire": retired}
+    parts = [f"{verb} {_pipelines(number)}" for verb, number in numbers.items() if number]
+    return ", ".join(parts).capitalize()
+
+
+def _pipelines(number: int) -> str:
+    return "1 pipeline" if number == 1 else f"{number} pipelines"
 
 
 def deploy_project(stages: Stages, stack: Stack, project: Project) -> None:

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from emrp import deployment
 from emrp.deployment import Deployment, configured_parameters
-from emrp.errors import CommandError, UsageError
+from emrp.errors import EXIT_USAGE, CommandError, UsageError
 from emrp.progress import Stages
 from emrp.project import Project, this_architecture, this_runtime
+from tests.unit.conftest import ROOT, Command
 
 SAMCONFIG = """
 [default.deploy.parameters]
@@ -62,6 +63,19 @@ def test_parameters_of_samconfig_win_when_the_stack_is_in_the_cloud(project: Pro
     parameters = Deployment(project, "stack").all_parameters()
 
     assert parameters == {"NotificationEmail": "a@example.com", "PythonRuntime": "python3.13"}
+
+
+def test_nothing_is_deployed_when_a_parameter_is_unknown(emrp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deployment, "run", lambda *_: pytest.fail("It is deployed."))
+
+    code, _, complaint = emrp("deploy", "--parameter", "NotificationEmial=me@example.com", "--yes")
+
+    assert code == EXIT_USAGE
+    assert complaint == 'The template has no parameter "NotificationEmial"; did you mean "NotificationEmail"?\n'
+
+
+def test_parameters_of_the_template_are_accepted_when_they_are_spelled_right() -> None:
+    Deployment(Project(ROOT), "stack", local=True, parameters={"HeartbeatSeconds": "5"}).check_parameters()
 
 
 @pytest.mark.parametrize(

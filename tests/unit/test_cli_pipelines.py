@@ -151,8 +151,19 @@ def test_pipeline_without_a_file_is_retired_only_when_pruned(
     assert deploy(emrp, folder) == [("new", "pipelines/other.yaml"), ("only in the bucket", KEY)]
     assert [registered.name for registered in registry.list()] == ["other", "salaries"]
 
-    deploy(emrp, folder, "--prune")
+    assert deploy(emrp, folder, "--prune") == [("unchanged", "pipelines/other.yaml"), ("retired", KEY)]
     assert [registered.name for registered in registry.list()] == ["other"]
+
+
+def test_retirement_is_called_so_when_pipelines_are_pruned(emrp: Command, folder: Path) -> None:
+    deploy(emrp, folder)
+    (folder / "salaries.yaml").rename(folder / "other.yaml")
+    (folder / "other.yaml").write_text(SALARIES.replace("name: salaries", "name: other", 1))
+
+    _, printed, _ = emrp("deploy", str(folder), "--prune", "--yes")
+
+    assert f"retired  {KEY}" in printed
+    assert "Register 1 pipeline, retire 1 pipeline" in printed
 
 
 def test_other_pipelines_are_not_looked_at_when_a_file_is_named(emrp: Command, folder: Path) -> None:
