@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -34,10 +34,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start the local AWS and print how to use it."""
-    try:
-        local_aws = lifecycle.start(port, data, detach=not foreground, enforce_iam=enforce_iam)
-    except LocalAwsError as error:
-        _fail(error)
+    local_aws = lifecycle.start(port, data, detach=not foreground, enforce_iam=enforce_iam)
     if as_json:
         typer.echo(json.dumps(_describe(local_aws)))
     else:
@@ -53,8 +50,9 @@ def up(
 @local_app.command()
 def down(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
     """Stop the local AWS and everything that runs in it."""
-    local_aws = _find(port)
+    local_aws = lifecycle.find(port)
     if local_aws is not None:
+        _errors.print(f"Stopping the local AWS on port {port} ...")
         local_aws.stop()
     if as_json:
         typer.echo(json.dumps({"port": port, "stopped": local_aws is not None}))
@@ -67,11 +65,11 @@ def down(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
 @local_app.command()
 def status(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
     """Say whether the local AWS runs; exit code 1 when it does not."""
-    local_aws = _find(port)
+    local_aws = lifecycle.find(port)
     if as_json:
         typer.echo(json.dumps({"running": False, "port": port} if local_aws is None else _describe(local_aws)))
     elif local_aws is None:
-        _console.print(f"No local AWS runs on port {port}. Start it with: emrp local up --port {port}")
+        _console.print(_not_running(port))
     else:
         _console.print(_how_to_use(local_aws))
     if local_aws is None:
@@ -81,9 +79,9 @@ def status(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
 @local_app.command()
 def inbox(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
     """Print the e-mails that SNS delivered."""
-    local_aws = _find(port)
+    local_aws = lifecycle.find(port)
     if local_aws is None:
-        _fail(LocalAwsError(f"No local AWS runs on port {port}."))
+        raise LocalAwsError(_not_running(port))
     emails = local_aws.inbox()
     if as_json:
         typer.echo(json.dumps(emails))
@@ -95,16 +93,8 @@ def inbox(port: Port = DEFAULT_PORT, as_json: AsJson = False) -> None:
             _console.print(f"{headers}\n\n{email['body']}\n", markup=False)
 
 
-def _find(port: int) -> LocalAws | None:
-    try:
-        return lifecycle.find(port)
-    except LocalAwsError as error:
-        _fail(error)
-
-
-def _fail(error: LocalAwsError) -> NoReturn:
-    _errors.print(str(error), style="red", markup=False)
-    raise typer.Exit(1)
+def _not_running(port: int) -> str:
+    return f"No local AWS runs on port {port}: start it with `emrp local up --port {port}`."
 
 
 def _describe(local_aws: LocalAws) -> dict[str, object]:
@@ -112,8 +102,8 @@ def _describe(local_aws: LocalAws) -> dict[str, object]:
         "running": True,
         "port": local_aws.port,
         "pid": local_aws.pid,
-        "endpoint_url": local_aws.endpoint_url,
-        "data_dir": str(local_aws.data_dir),
+        "endpointUrl": local_aws.endpoint_url,
+        "dataDir": str(local_aws.data_dir),
         "persistent": local_aws.persistent,
         "log": str(local_aws.log),
     }

@@ -26,7 +26,7 @@ from typing import IO, Any, Self
 
 from emrp.local import DEFAULT_PORT, REGION
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0  # a few are enough, unless the machine is busy with something else
 STOP_SECONDS = 10.0  # more than the server's own deadline for an orderly stop
 _PROJECT_DIR = Path(".local")
 _LOCK = "lock"
@@ -68,11 +68,17 @@ class LocalAws:
         return emails
 
     def stop(self) -> None:
-        """End the server and everything it started, orderly if possible, and remove what it does not keep."""
+        """End the server and everything it started, and remove what it does not keep."""
+        self.end()
+        if not self.persistent:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def end(self) -> None:
+        """End the server and everything it started, orderly if possible."""
         try:
             os.kill(self.pid, signal.SIGTERM)
         except ProcessLookupError:
-            pass  # it has ended by itself; what it left is removed below
+            pass  # it has ended by itself, but may have left something
         except PermissionError as error:
             raise LocalAwsError(f"The local AWS on port {self.port} belongs to another user.") from error
         self._wait_for_end()
@@ -83,8 +89,6 @@ class LocalAws:
         if self._lifeline is not None:
             with contextlib.suppress(OSError):
                 os.close(self._lifeline)
-        if not self.persistent:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def wait(self) -> None:
         """Return when the server has ended."""
@@ -137,6 +141,9 @@ def start(
     local_aws = LocalAws(port, process.pid, home, data_dir is not None, process, lifeline)
     try:
         _wait_until_healthy(local_aws, process)
+    except LocalAwsError:  # which names the log
+        local_aws.end()
+        raise
     except BaseException:
         local_aws.stop()
         raise
@@ -265,12 +272,17 @@ def _wait_until_healthy(local_aws: LocalAws, process: subprocess.Popen[bytes]) -
             _get(f"{local_aws.endpoint_url}/_emrp/health", timeout=START_SECONDS)
         except OSError:
             if process.poll() is not None:
-                break
+                raise LocalAwsError(_reason_of_end(local_aws.log)) from None
             time.sleep(0.05)
         else:
             return
-    lines = local_aws.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise LocalAwsError(f"The local AWS did not start: {lines[-1] if lines else 'it wrote no log'}.")
+    raise LocalAwsError(f"The local AWS was not ready within {START_SECONDS:.0f} s; its log is {local_aws.log}.")
+
+
+def _reason_of_end(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    why = lines[-1].removesuffix(".") if lines else "it wrote nothing"
+    return f"The local AWS did not start: {why}. Its log is {log}."
 
 
 def _get(url: str, timeout: float = 5.0) -> bytes:

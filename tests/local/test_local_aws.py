@@ -173,4 +173,5 @@ def test_commands_say_what_to_do_when_a_person_reads_them(local_aws: LocalAwsUnd
     status = CliRunner().invoke(local_app, ["status", "--port", str(local_aws.server.port)])
     assert f"AWS_ENDPOINT_URL={local_aws.endpoint_url}" in status.output
     refused = CliRunner().invoke(local_app, ["up", "--port", str(local_aws.server.port)])
-    assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+    assert isinstance(refused.exception, LocalAwsError)
+    assert str(refused.exception).startswith(f"Port {local_aws.server.port} is already used by a local AWS")

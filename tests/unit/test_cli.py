@@ -27,6 +27,7 @@ from emrp.errors import (
     UsageError,
 )
 from emrp.local import DEFAULT_PORT, lifecycle
+from emrp.local.lifecycle import LocalAwsError
 from emrp.stack import Stack
 from tests.unit.conftest import ROOT, Command, deployed_stack
 
@@ -199,6 +200,29 @@ def test_command_says_how_to_start_the_local_aws_when_it_needs_one_and_none_runs
 
     assert code == EXIT_ENVIRONMENT
     assert complaint.startswith("No local AWS runs on port 4711: start it with `emrp local up --port 4711`.")
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "inbox"])
+def test_exit_code_is_3_when_another_program_has_the_port(
+    command: str, emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = mock.Mock(side_effect=LocalAwsError("Port 4566 is used by a program."))
+    monkeypatch.setattr(lifecycle, "find", refuse)
+    monkeypatch.setattr(lifecycle, "start", refuse)
+
+    assert emrp("local", command) == (EXIT_ENVIRONMENT, "", "Port 4566 is used by a program.\n")
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 1), ("down", 0), ("inbox", EXIT_ENVIRONMENT)])
+def test_exit_code_tells_that_no_local_aws_runs_when_it_is_asked_for(
+    command: str, code: int, emrp: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "find", lambda _: None)
+
+    ended, printed, complaint = emrp("local", command, "--port", "4711")
+
+    assert ended == code
+    assert f"{printed}{complaint}".startswith("No local AWS runs on port 4711")
 
 
 @pytest.mark.parametrize(
