@@ -106,11 +106,11 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     old = find_run(stack, run_id).run
     repair_id = f"{old.pipeline or 'run'}-repair-{uuid4().hex[:12]}"
     if not old.ended:
-        raise UsageError(f"The run {run_id} is still running: wait for its end, or `emrp cancel {run_id}`.")
+        raise UsageError(f"The run {run_id} is still running: wait for its end, or `{target.command} cancel {run_id}`.")
     if old.repaired_by:
         raise UsageError(f"The run {run_id} has been repaired by {old.repaired_by}: repair that one.")
     if not latest:
-        again, kept = _repaired_jobs(stack, old, repair_id, from_job)
+        again, kept = _repaired_jobs(target, stack, old, repair_id, from_job)
         if not as_json:
             typer.echo(
                 f"Runs again: {listing(again, _SHOWN_JOBS)}. Taken over: {listing(kept, _SHOWN_JOBS) or 'nothing'}."
@@ -120,7 +120,9 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     _start(target, stack, repair_id, run_input, follow=follow, as_json=as_json)
 
 
-def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None) -> tuple[list[str], list[str]]:
+def _repaired_jobs(
+    target: Target, stack: Stack, old: Run, repair_id: str, from_job: str | None
+) -> tuple[list[str], list[str]]:
     """Return the names of the jobs that a repair runs again, and of those that it takes over.
 
     Planned here as the functions will plan it, so that what they would refuse is said before anything starts.
@@ -133,7 +135,8 @@ def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None)
         _, jobs = same_plan(planned, old, old_jobs, PlannedStack(stack.name, stack.bucket, job_role_arn=""))
         jobs = take_over(jobs, old, old_jobs, from_job)
     except RepairRefusedError as error:
-        raise UsageError(str(error)) from error
+        way_on = "" if old_jobs else f" That is: {target.command} repair {old.run_id} --latest"
+        raise UsageError(f"{error}{way_on}") from error
     except TransientError as error:
         raise UsageError(f"{error} Repair the run when they have, or cancel it again.") from error
     return [job.name for job in jobs if not job.ended], [job.name for job in jobs if job.reused_from]
@@ -186,6 +189,10 @@ def _verdict(picture: Picture, command: str) -> str:
     failed = [job for job in picture.jobs if job.log_location and job.unsuccessful]
     lines += [f"Logs of {job.name}: {job.log_location}" for job in failed[:_SHOWN_JOBS]]
     if picture.run:
-        more, on = f"{command} show {picture.run_id}", f"{command} repair {picture.run_id}"
-        lines.append(f"More: {more}; go on where it failed: {on}")
+        on = (
+            f"go on where it failed: {command} repair {picture.run_id}"
+            if picture.jobs
+            else "it ended before it was planned, so mend the cause and start a new one"
+        )
+        lines.append(f"More: {command} show {picture.run_id}; {on}")
     return "\n".join(line for line in lines if line)

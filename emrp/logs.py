@@ -13,7 +13,7 @@ from emrp import completion
 from emrp.command_line import AsJson, RunId, Target, print_json
 from emrp.driver_logs import Chunk, DriverLogs, driver_logs
 from emrp.errors import CommandError, UsageError
-from emrp.find_runs import find_run
+from emrp.find_runs import FoundRun, find_run
 from emrp.phrases import listing, reason
 from emrp.stack import Stack
 
@@ -50,9 +50,9 @@ def logs_command(  # noqa: PLR0917 - these are the command's options
     if follow and as_json:
         raise UsageError("--follow goes without --json: a document has an end.")
     streams = _STREAMS[stdout]
-    find_run(stack, run_id)
+    found = find_run(stack, run_id)
     if follow:
-        _follow(stack, run_id, job_name, streams, _PACE_SECONDS[target.local])
+        _follow(target, stack, run_id, job_name, streams)
         return
     jobs = _jobs(stack, run_id, job_name)
     if not job_name:
@@ -61,28 +61,30 @@ def logs_command(  # noqa: PLR0917 - these are the command's options
     if as_json:
         print_json({"runId": run_id, "logs": _documents(chunks)})
     elif not _print(chunks):
-        raise CommandError(_why_nothing(run_id, jobs))
+        raise CommandError(_why_nothing(target, found, jobs))
 
 
-def _follow(stack: Stack, run_id: str, job_name: str | None, streams: Collection[str], pace_seconds: float) -> None:
+def _follow(target: Target, stack: Stack, run_id: str, job_name: str | None, streams: Collection[str]) -> None:
     logs: dict[str, DriverLogs] = {}
     titles: list[str] = []
     waits = over = False
     while True:
-        ended, jobs = find_run(stack, run_id).run.ended, _jobs(stack, run_id, job_name)
+        found, jobs = find_run(stack, run_id), _jobs(stack, run_id, job_name)
         for job in jobs:
-            if found := logs.get(job.name) or driver_logs(job, streams, follow=True):
-                logs[job.name] = found
-                titles = _print(found.read(), titles)
+            if source := logs.get(job.name) or driver_logs(job, streams, follow=True):
+                logs[job.name] = source
+                titles = _print(source.read(), titles)
         if over:
             break
-        over = all(job.ended for job in jobs) if jobs else ended  # one more look: the last output comes with the end
+        over = (
+            all(job.ended for job in jobs) if jobs else found.run.ended
+        )  # one more look: the last output comes with the end
         if not (titles or over or waits):
-            typer.echo(f"{_why_nothing(run_id, jobs)}\nWaiting for them; Ctrl-C ends it.", err=True)
+            typer.echo(f"{_why_nothing(target, found, jobs)}\nWaiting for them; Ctrl-C ends it.", err=True)
             waits = True
-        time.sleep(pace_seconds)
+        time.sleep(_PACE_SECONDS[target.local])
     if not titles:
-        raise CommandError(_why_nothing(run_id, jobs))
+        raise CommandError(_why_nothing(target, found, jobs))
     for job in jobs:
         if not job.succeeded:
             typer.echo(f"{job.name} {job.state}: {reason(job.state_details)}", err=True)
@@ -116,10 +118,13 @@ def _documents(chunks: Iterable[Chunk]) -> list[dict[str, str | int | None]]:
     return documents
 
 
-def _why_nothing(run_id: str, jobs: Sequence[Job]) -> str:
+def _why_nothing(target: Target, found: FoundRun, jobs: Sequence[Job]) -> str:
     """Say why there is no output of any of these jobs."""
+    run_id, show = found.run.run_id, f"`{target.command} show {found.run.run_id}`"
+    if not jobs and found.run.ended:
+        return f"The run {run_id} ended before it was planned, so it has no logs; {show} tells why."
     if not jobs:
-        return f"The run {run_id} has no jobs yet, so it has no logs; `emrp show {run_id}` tells how far it is."
+        return f"The run {run_id} has no jobs yet, so it has no logs; {show} tells how far it is."
     return "\n".join(f"{job.name} has no logs: {_why_no_logs(job)}" for job in jobs[:_SHOWN_JOBS])
 
 

@@ -84,11 +84,12 @@ def _going(console: Console, going: Going) -> list[Text]:
 def _failure(console: Console, found: FoundRun, command: str) -> list[Text]:
     run = found.run
     ago = duration(seconds_between(run.ended_at, now())) if run.ended_at else "-"
-    way_on = (
-        f"Repaired by {run.repaired_by}"
-        if run.repaired_by
-        else f"{command} logs {run.run_id}; {command} repair {run.run_id}"
-    )
+    if run.repaired_by:
+        way_on = f"Repaired by {run.repaired_by}"
+    elif run.lifecycle is None:  # known from the plan on; before, there are no jobs
+        way_on = "It ended before it was planned."
+    else:
+        way_on = f"{command} logs {run.run_id}; {command} repair {run.run_id}"
     why = reason(run.cause or run.error or run.state, max(console.width - 4, 40))
     return [
         Text.assemble("  ", glyphs(console).mark(run.state), f" {run.run_id}", (f"  {ago} ago", "dim")),

@@ -154,7 +154,7 @@ class Report:
         run = self.run
         if not run.ended:
             return [("Follow it", f"emrp watch {run.run_id}"), ("Stop it", f"emrp cancel {run.run_id}")]
-        if run.state == SUCCEEDED or run.repaired_by:
+        if run.state == SUCCEEDED or run.repaired_by or not self.jobs:
             return []
         logs = [
             (f"All that {job.name} has printed", f"emrp logs {run.run_id} {job.name}") for job in self._first_failed

@@ -13,7 +13,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import CANCELLED, FAILED, SUCCEEDED, Run
 
 from emrp import cancel
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE
+from emrp.errors import EXIT_ENVIRONMENT, EXIT_RUN_FAILED, EXIT_USAGE
 from emrp.stack import Stack
 from tests.unit.conftest import Command
 from tests.unit.test_cli_runs import at, job, recorded, save, start_execution
@@ -195,6 +195,7 @@ def test_repair_is_refused_before_anything_starts_when_it_cannot_be(
     for run_id, refusal in refusals.items():
         code, _, complaint = emrp("repair", run_id, "--no-follow")
         assert (code, complaint.startswith(refusal)) == (EXIT_USAGE, True), complaint
+    assert emrp("repair", "unplanned")[2].endswith("latest file. That is: emrp repair unplanned --latest\n")
     assert 'The run has no job "proces"' in emrp("repair", "salaries-1", "--from", "proces")[2]
     assert execution_names(deployed) == ["running"]
 
@@ -204,3 +205,18 @@ def test_examples_are_given_when_help_is_asked_for(command: str, emrp: Command) 
     _, printed, _ = emrp(command, "--help")
 
     assert f"Examples: emrp {command}" in printed
+
+
+def test_no_repair_is_offered_when_a_run_ended_before_it_was_planned(
+    emrp: Command, deployed: Stack, record: RunRecord
+) -> None:
+    arn = start_execution(deployed, "salaries-1", {"pipeline": "salaries"})
+    recorded(record, "salaries-1")
+    boto3.client("stepfunctions").stop_execution(executionArn=arn, error="InvalidPipelineError", cause="It is bad.")
+
+    code, printed, _ = emrp("watch", "salaries-1")
+
+    assert code == EXIT_RUN_FAILED
+    assert printed.endswith(
+        "More: emrp show salaries-1; it ended before it was planned, so mend the cause and start a new one\n"
+    )

@@ -241,6 +241,17 @@ def test_cloudwatch_is_tailed_when_the_job_logs_there(prefix: str, aws: None) ->
     assert list(source.read()) == []
 
 
+def test_reason_is_given_when_a_run_has_no_jobs(emrp: Command, deployed: Stack, record: RunRecord) -> None:
+    start_execution(deployed, "salaries-1", {})
+    recorded(record, "salaries-1")
+    planned_yet = emrp("logs", "salaries-1")
+    record.end_run("salaries-1", FAILED, "InvalidPipelineError", "It is bad.")
+    over = emrp("logs", "salaries-1")
+
+    assert planned_yet[2].endswith("has no jobs yet, so it has no logs; `emrp show salaries-1` tells how far it is.\n")
+    assert over[2].endswith("ended before it was planned, so it has no logs; `emrp show salaries-1` tells why.\n")
+
+
 class FakeS3:
     """As much of S3 as reading logs takes, without moto's time."""
 

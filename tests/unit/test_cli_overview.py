@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from unittest import mock
 
 import boto3
@@ -28,7 +29,7 @@ def ended(record: RunRecord, stack: Stack, run_id: str, state: str, cause: str |
     """Record a run that has ended; moto's executions end in no other way than being stopped."""
     arn = start_execution(stack, run_id, {"pipeline": "salaries"})
     boto3.client("stepfunctions").stop_execution(executionArn=arn)
-    recorded(record, run_id)
+    save(record, replace(recorded(record, run_id), lifecycle="shared"), job("process", run_id=run_id))
     record.end_run(run_id, state, None, cause)
 
 
@@ -58,6 +59,20 @@ def test_what_runs_and_what_failed_last_is_shown_when_no_command_is_given(
     assert "emrp logs salaries-5; emrp repair salaries-5" in failed
     assert "emrp --help" in failed
     assert "\x1b" not in printed
+
+
+def test_no_repair_is_offered_when_a_run_ended_before_it_was_planned(
+    emrp: Command, deployed: Stack, record: RunRecord
+) -> None:
+    arn = start_execution(deployed, "salaries-1", {"pipeline": "salaries"})
+    boto3.client("stepfunctions").stop_execution(executionArn=arn)
+    recorded(record, "salaries-1")
+    record.end_run("salaries-1", FAILED, "InvalidPipelineError", "It is bad.")
+
+    _, printed, _ = emrp()
+
+    assert "    It ended before it was planned." in printed
+    assert "emrp repair" not in printed
 
 
 def test_nothing_runs_and_nothing_failed_when_a_stack_is_new(emrp: Command, deployed: Stack) -> None:

@@ -112,6 +112,10 @@ def test_head_says_what_happened_and_what_to_do_when_a_run_has_failed() -> None:
     assert text(document.find(f".//{HTML}title")) == "salaries failed: salaries-1"
 
 
+def test_head_does_not_advise_a_repair_when_the_run_ended_before_it_was_planned() -> None:
+    assert "emrp repair" not in text(report(jobs=[]).find(f".//{HTML}header"))
+
+
 @pytest.mark.parametrize(
     ("run", "said", "not_said"),
     [
