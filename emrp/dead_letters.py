@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from emr_pipelines.clock import iso_time
 from emr_pipelines.errors import InvalidTriggerError
 from emr_pipelines.trigger_messages import EVENT_PLACEHOLDER
 from emr_pipelines.triggers import Flush, Request, Upload, parse_message
@@ -28,7 +29,7 @@ _WAIT_SECONDS = 1  # so that SQS asks all of its servers
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message of a dead-letter queue. `queue` is trigger or event; `target` is the ARN or URL it was meant for."""
+    """A message of one of the queues: rejected, trigger or event; `target` is the ARN or URL it was meant for."""
 
     queue: str
     queue_url: str
@@ -51,7 +52,7 @@ class DeadLetter:
         return {
             "messageId": self.message_id,
             "queue": self.queue,
-            "sentAt": self.sent_at.isoformat(),
+            "sentAt": iso_time(self.sent_at),
             "what": self.what,
             "reason": self.reason,
             "target": self.target,
@@ -65,7 +66,7 @@ def held(stack: Stack) -> Iterator[list[DeadLetter]]:
     """Hold all dead letters, the oldest first; others see again what is still in the list afterwards."""
     letters: list[DeadLetter] = []
     try:
-        letters += _receive("trigger", stack.rejected_trigger_queue_url, stack)
+        letters += _receive("rejected", stack.rejected_trigger_queue_url, stack)
         letters += _receive("trigger", stack.trigger_dead_letter_queue_url, stack)
         letters += _receive("event", stack.event_dead_letter_queue_url, stack)
         letters.sort(key=lambda letter: letter.sent_at)
@@ -160,7 +161,7 @@ def _read(queue: str, url: str, message: "MessageTypeDef", stack: Stack) -> Dead
 
 def _understood(queue: str, body: str, attributes: dict[str, str], stack: Stack) -> tuple[str, str, str]:
     """Return what a message is, why it is here, and where it was going."""
-    if queue == "trigger":
+    if queue != "event":
         reason = attributes.get("reason", "start_pipeline failed with it each time: its log says why")
         return _trigger(body), reason, stack.trigger_queue_url
     document = _document(body)

@@ -27,7 +27,10 @@ dlq_app = typer.Typer(
 
 @dlq_app.command("list", epilog=EXAMPLES)
 def list_command(context: typer.Context, as_json: AsJson = False) -> None:
-    """List what is in the trigger and event dead-letter queues, the oldest first."""
+    """List what is in the queue of rejected triggers and in the dead-letter queues, the oldest first.
+
+    QUEUE is rejected for messages that can never start a run, trigger for those that could not, event for the others.
+    """
     target: Target = context.obj
     with held(target.stack()) as letters:
         if as_json:
@@ -35,7 +38,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
         elif letters:
             make_page().print(_as_table(letters))
         else:
-            typer.echo("The dead-letter queues are empty.")
+            typer.echo("There is no message that could not be handled.")
 
 
 @dlq_app.command("show", epilog=EXAMPLES)
@@ -49,7 +52,7 @@ def show_command(context: typer.Context, message_id: MessageId, as_json: AsJson 
         return
     for name, text in (
         ("Message", letter.message_id),
-        ("Queue", f"{letter.queue} dead-letter queue"),
+        ("Queue", "rejected triggers" if letter.queue == "rejected" else f"{letter.queue} dead-letter queue"),
         ("Since", f"{moment(letter.sent_at)} ({duration(letter.age_seconds)})"),
         ("What", letter.what),
         ("Why", letter.reason),

@@ -195,7 +195,7 @@ class TestDeadLetters:
     """What is there, why, and where it goes."""
 
     def test_list_is_empty_when_nothing_went_wrong(self, emrp: Command, queues: Queues) -> None:
-        assert emrp("dlq", "list")[:2] == (0, "The dead-letter queues are empty.\n")
+        assert emrp("dlq", "list")[:2] == (0, "There is no message that could not be handled.\n")
 
     def test_list_tells_what_it_is_and_why_when_there_is_something(self, emrp: Command, queues: Queues) -> None:
         queues.send(queues.rejected, "[red]garbage", reason="it is not JSON", source="unknown")
@@ -205,11 +205,12 @@ class TestDeadLetters:
 
         messages = json.loads(emrp("dlq", "list", "--json")[1])["messages"]
         assert {(m["queue"], m["what"], m["reason"].partition(" failed")[0]) for m in messages} == {
-            ("trigger", "not a trigger", "it is not JSON"),
+            ("rejected", "not a trigger", "it is not JSON"),
             ("trigger", "upload landing/salaries/2026-11.csv", "start_pipeline"),
             ("event", "Pipeline Run Failed of emr-pipelines", "TransientError: Publish: Throttling"),
             ("event", "Object Created of aws.s3", "SDK_CLIENT_ERROR"),
         }
+        assert all(m["sentAt"].endswith("Z") for m in messages)
         assert len(emrp("dlq", "list")[1].splitlines()) == 5
 
     def test_show_has_everything_when_the_id_is_cut(self, emrp: Command, queues: Queues) -> None:
@@ -219,6 +220,7 @@ class TestDeadLetters:
         assert code == 0
         assert message_id in out
         assert "none of the messages" in out
+        assert "Queue          rejected triggers\n" in out
         assert out.endswith('{\n  "a": 1\n}\n')
 
     @pytest.mark.parametrize("arguments", [["show", "x"], ["redrive", "x"], ["redrive"], ["redrive", "x", "--all"]])
