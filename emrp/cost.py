@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import boto3
 import typer
+from emr_pipelines.clock import iso_time
 from emr_pipelines.cost import cost_of_job, prices_of_run, run_cost, usd
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import Job, Run
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from emrp.command_line import AsJson, Target, make_page, print_json
 from emrp.errors import UsageError
+from emrp.executions import listed_at
 from emrp.phrases import moment
 from emrp.stack import Stack
 
@@ -108,7 +110,7 @@ def cost_command(
     lines, total = _add_up(_runs(target.stack(), start, end), by)
     if as_json:
         rows = [{by.value: name, **line.as_json()} for name, line in lines.items()]
-        print_json({"since": start.isoformat(), "until": end.isoformat(), "rows": rows, "total": total.as_json()})
+        print_json({"since": iso_time(start), "until": iso_time(end), "rows": rows, "total": total.as_json()})
     elif lines:
         _show(lines, total, by, f"{moment(start)} to {moment(end)}")
     else:
@@ -137,10 +139,10 @@ def _runs(stack: Stack, since: datetime, until: datetime) -> Iterator[tuple[Run,
 def _executions(state_machine_arn: str, since: datetime, until: datetime) -> Iterator[str]:
     pages = boto3.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=state_machine_arn)
     for page in pages:
-        for execution in page["executions"]:  # newest first
-            if execution["startDate"] < since:
+        for execution in page["executions"]:
+            if listed_at(execution) < since:
                 return
-            if execution["startDate"] < until:
+            if since <= execution["startDate"] < until:
                 yield execution["name"]
 
 

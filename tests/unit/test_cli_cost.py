@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
+import boto3
 import pytest
 from emr_pipelines.cost import find_prices, job_cost, recorded
 from emr_pipelines.gateways.run_record import RunRecord
@@ -12,7 +14,7 @@ from emr_pipelines.run import Job, Run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emrp.cost import By, _add_up, _moment
+from emrp.cost import By, _add_up, _executions, _moment
 from emrp.errors import EXIT_USAGE, UsageError
 from emrp.stack import Stack
 from tests.unit.conftest import Command
@@ -136,6 +138,18 @@ def test_executions_without_a_record_cost_nothing_when_they_never_were_planned(e
     _, printed, _ = emrp("cost", "--json")
 
     assert json.loads(printed)["rows"] == []
+
+
+def test_run_is_counted_when_one_that_is_older_has_ended_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = mock.Mock()
+    client.get_paginator.return_value.paginate.return_value = [
+        {"executions": [{"name": "long", "startDate": NOW - timedelta(hours=9), "stopDate": NOW}]},
+        {"executions": [{"name": "late", "startDate": NOW - timedelta(hours=1)}]},
+        {"executions": [{"name": "early", "startDate": NOW - timedelta(hours=3)}]},
+    ]
+    monkeypatch.setattr(boto3, "client", lambda _: client)
+
+    assert list(_executions("arn", NOW - timedelta(hours=2), NOW)) == ["late"]
 
 
 @pytest.mark.parametrize(
