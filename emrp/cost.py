@@ -14,10 +14,11 @@ from emr_pipelines.clock import iso_time
 from emr_pipelines.cost import cost_of_job, prices_of_run, run_cost, usd
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import Job, Run
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from emrp.command_line import AsJson, Target, make_page, print_json
+from emrp.command_line import AsJson, Target, make_console, print_json
 from emrp.errors import UsageError
 from emrp.executions import listed_at
 from emrp.phrases import moment
@@ -29,6 +30,7 @@ EXAMPLES = (
 _AGO = re.compile(r"(\d+)([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _BATCH = 100  # what one page of ListExecutions and one BatchGetItem hold
+_ENDLESS = 100_000  # characters, more than any line has
 _AROUND_JOBS = "Step Functions and Lambda"
 
 
@@ -82,11 +84,11 @@ class Line:
             "runsWithoutPrice": len(self.unpriced),
         }
 
-    def cells(self) -> tuple[str, ...]:
+    def cells(self, *, hours: bool) -> tuple[str, ...]:
         """Return the line for people."""
-        hours = (self.vcpu_hours, self.memory_gb_hours, self.storage_gb_hours)
+        used = (self.vcpu_hours, self.memory_gb_hours, self.storage_gb_hours) if hours else ()
         amount = f"{usd(self.usd)} + ?" if self.unpriced and self.usd is not None else usd(self.usd)
-        return str(len(self.runs)), str(self.job_runs), *(f"{used:,.3f}" for used in hours), amount
+        return str(len(self.runs)), str(self.job_runs), *(f"{number:,.3f}" for number in used), amount
 
 
 def cost_command(
@@ -179,14 +181,15 @@ def _order(by: By, name: str, line: Line) -> tuple[float, str]:
 
 
 def _show(lines: dict[str, Line], total: Line, by: By, period: str) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_footer=True, footer_style="bold")
-    headings = (by.value.upper(), "RUNS", "JOB RUNS", "VCPU HOURS", "GB HOURS", "STORAGE GB HOURS", "USD")
-    for number, (heading, footer) in enumerate(zip(headings, ("total", *total.cells()), strict=True)):
-        table.add_column(heading, footer, justify="right" if number else "left", no_wrap=bool(number), overflow="fold")
-    for name, line in lines.items():
-        table.add_row(Text(name), *line.cells())
-    console = make_page()
-    console.print(f"Runs started {period}, estimated at list prices (docs/cost.md)\n", markup=False)
+    """Print the table: a terminal that is too narrow for it gets it without the hours, a pipe gets all of it."""
+    console = make_console()
+    table = _table(lines, total, by, hours=True)
+    width = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
+    if not console.is_terminal:
+        console.width = width
+    elif width > console.width:
+        table = _table(lines, total, by, hours=False)
+    console.print(f"Runs started {period}, estimated at list prices (docs/cost.md)\n", markup=False, soft_wrap=True)
     console.print(table)
     if total.unpriced:
         runs = "1 run" if len(total.unpriced) == 1 else f"{len(total.unpriced)} runs"
@@ -194,4 +197,18 @@ def _show(lines: dict[str, Line], total: Line, by: By, period: str) -> None:
             f"\n{runs} cannot be priced in full: a job has not ended, it was on a cluster of EMR on EC2, or the prices "
             "of the region and architecture are not known; the parameter EmrServerlessPrices of the stack takes them.",
             markup=False,
+            soft_wrap=True,
         )
+
+
+def _table(lines: dict[str, Line], total: Line, by: By, *, hours: bool) -> Table:
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_footer=True, footer_style="bold"
+    )
+    amounts = ("VCPU HOURS", "GB HOURS", "STORAGE GB HOURS") if hours else ()
+    headings = (by.value.upper(), "RUNS", "JOB RUNS", *amounts, "USD")
+    for number, (heading, footer) in enumerate(zip(headings, ("total", *total.cells(hours=hours)), strict=True)):
+        table.add_column(heading, footer, justify="right" if number else "left", no_wrap=bool(number), overflow="fold")
+    for name, line in lines.items():
+        table.add_row(Text(name), *line.cells(hours=hours))
+    return table

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 from botocore.exceptions import ClientError
 from emr_pipelines.clock import duration
-from rich.table import Table
-from rich.text import Text
+from emr_pipelines.reason import on_one_line
 
-from emrp.command_line import AsJson, Target, Yes, confirm, make_page, print_json
+from emrp.command_line import AsJson, Target, Yes, confirm, make_console, print_json
 from emrp.dead_letters import DeadLetter, held, redrive
 from emrp.errors import EXIT_ENVIRONMENT, CommandError, UsageError
-from emrp.phrases import moment, reason
+from emrp.lines import Line, print_lines
+from emrp.phrases import moment
 
 EXAMPLES = "Examples: emrp dlq list; emrp dlq show 3f2a91; emrp dlq redrive 3f2a91 77d0c2; emrp dlq redrive --all --yes"
 _ID_CHARACTERS = 8
@@ -36,7 +36,7 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"messages": [letter.as_json() for letter in letters]})
         elif letters:
-            make_page().print(_as_table(letters))
+            print_lines(make_console(), ("ID", "AGE", "QUEUE", "WHAT"), [_line(letter) for letter in letters])
         else:
             typer.echo("There is no message that could not be handled.")
 
@@ -110,19 +110,9 @@ def _find(message_id: str, letters: list[DeadLetter]) -> DeadLetter:
     return found[0]
 
 
-def _as_table(letters: list[DeadLetter]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("ID", "AGE", "QUEUE", "WHAT", "WHY"):
-        table.add_column(title, justify="right" if title == "AGE" else "left", no_wrap=title != "WHY")
-    for letter in letters:
-        table.add_row(
-            letter.message_id[:_ID_CHARACTERS],
-            duration(letter.age_seconds),
-            letter.queue,
-            Text(reason(letter.what, 60)),
-            Text(reason(letter.reason)),
-        )
-    return table
+def _line(letter: DeadLetter) -> Line:
+    cells = (letter.message_id[:_ID_CHARACTERS], duration(letter.age_seconds), letter.queue, on_one_line(letter.what))
+    return Line(cells, on_one_line(letter.reason))
 
 
 def _pretty(body: str) -> str:

@@ -152,6 +152,23 @@ def test_run_is_counted_when_one_that_is_older_has_ended_after_it(monkeypatch: p
     assert list(_executions("arn", NOW - timedelta(hours=2), NOW)) == ["late"]
 
 
+@pytest.mark.parametrize(("terminal", "has_hours"), [(True, False), (False, True)])
+def test_ids_of_runs_are_whole_when_the_terminal_is_narrow_or_none(
+    terminal: bool, has_hours: bool, emrp: Command, ended: Ended, request: pytest.FixtureRequest
+) -> None:
+    if terminal:
+        request.getfixturevalue("narrow_terminal")
+    of = run(pipeline="wordcount-fanout-of-many", priced=False)
+    ended(of, job(of))
+
+    _, printed, _ = emrp("cost", "--by", "run")
+
+    (line,) = (line for line in printed.splitlines() if line.startswith(f"{of.run_id} "))
+    assert ("STORAGE GB HOURS" in printed) == has_hours
+    assert terminal or printed.splitlines()[-1].endswith("EmrServerlessPrices of the stack takes them.")
+    assert not line.endswith(" ")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
