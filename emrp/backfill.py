@@ -28,6 +28,7 @@ from rich.console import Console
 from emrp.command_line import AsJson, PipelineName, Target, Yes, confirm, make_console, print_json
 from emrp.errors import EXIT_RUN_FAILED, UsageError
 from emrp.phrases import listing
+from emrp.pipelines import no_such_pipeline
 from emrp.stack import Stack
 
 EXAMPLES = (
@@ -100,7 +101,9 @@ def backfill_command(  # noqa: PLR0917 -- these are the command's options
     failed = [tick for tick in ticks if tick.run_id in started and tick.state not in {PLANNED, PRESENT, "SUCCEEDED"}]
     if failed and not dry_run:
         names = listing([tick.run_id for tick in failed], _SHOWN)
-        console.print(f"{_runs(len(failed))} did not succeed: {names}. Go on with: emrp repair RUN", soft_wrap=True)
+        console.print(
+            f"{_runs(len(failed))} did not succeed: {names}. Go on with: {stack.command} repair RUN", soft_wrap=True
+        )
         raise typer.Exit(EXIT_RUN_FAILED)
 
 
@@ -126,7 +129,7 @@ def find_ticks(stack: Stack, pipeline: str, period: Period, only: int | None = N
     """
     registered = PipelineRegistry(stack.run_table).find(pipeline)
     if registered is None:
-        raise UsageError(f'There is no pipeline "{pipeline}" in the stack {stack.name}: deploy it with `emrp deploy`.')
+        raise no_such_pipeline(stack, pipeline)
     entries = dict(enumerate(registered.triggers.get("schedules", [])))
     if only is not None and only not in entries:
         have = f"has {len(entries)}, and 0 is the first" if entries else "has none"

@@ -78,8 +78,8 @@ def _wait(stack: Stack, run_id: str, every_seconds: float, status: Status | None
             still_open = listing(active) or "the run itself"
             raise CommandError(
                 f"{run_id} is {found.run.state} after {_SECONDS:.0f} seconds; still open: {still_open}. "
-                f"Run `emrp cancel {run_id}` again; if nothing changes, see the log of the function clean_up and "
-                "`emrp dlq list`."
+                f"Run `{stack.command} cancel {run_id}` again; if nothing changes, see the log of the function "
+                f"clean_up and `{stack.command} dlq list`."
             )
         if status and active:
             status.update(f"{title}  [dim]{listing(active)}[/dim]")

@@ -70,7 +70,7 @@ class Target:
     def stack(self) -> Stack:
         """Describe the stack."""
         self.connect()
-        return Stack.describe(self.stack_name)
+        return Stack.describe(self.stack_name, self.command)
 
 
 def pairs(words: list[str] | None) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
@@ -11,7 +10,6 @@ import typer
 from emr_pipelines.errors import Problem, RepairRefusedError, TransientError
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
-from emr_pipelines.hints import did_you_mean
 from emr_pipelines.parameters import parameters_of, resolve
 from emr_pipelines.repair import same_plan, take_over
 from emr_pipelines.run import SKIPPED, Run, execution_arn
@@ -33,6 +31,7 @@ from emrp.errors import EXIT_INTERRUPTED, EXIT_RUN_FAILED, UsageError
 from emrp.find_runs import RunState, find_run, list_runs
 from emrp.follow import Picture, RunFollower
 from emrp.phrases import listing
+from emrp.pipelines import no_such_pipeline
 from emrp.stack import Stack
 from emrp.watch import show_run
 
@@ -56,22 +55,17 @@ def run_command(
     target: Target = context.obj
     parameters = pairs(parameter)
     stack = target.stack()
-    _check_start(target, stack, pipeline, parameters)
+    _check_start(stack, pipeline, parameters)
     run_id = f"{pipeline}-{uuid4().hex[:12]}"
     run_input = {"pipeline": pipeline, "parameters": parameters}
     _start(target, stack, run_id, run_input, follow=follow, as_json=as_json)
 
 
-def _check_start(target: Target, stack: Stack, pipeline: str, parameters: Mapping[str, str]) -> None:
+def _check_start(stack: Stack, pipeline: str, parameters: Mapping[str, str]) -> None:
     """Raise UsageError for what would fail the run as soon as it is planned, and send a mail: a wrong name or value."""
-    registry = PipelineRegistry(stack.run_table)
-    definition = registry.get(pipeline)
+    definition = PipelineRegistry(stack.run_table).get(pipeline)
     if definition is None:
-        meant = did_you_mean(Path(pipeline).stem.lower(), [known.name for known in registry.list()], "it has")
-        raise UsageError(
-            f'There is no pipeline "{pipeline}" in the stack {stack.name}: deploy it with `{target.command} deploy`; '
-            f"{meant}"
-        )
+        raise no_such_pipeline(stack, pipeline)
     problems: list[Problem] = []
     resolve(parameters_of(definition.data), parameters, problems)
     if problems:
@@ -110,7 +104,7 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     if old.repaired_by:
         raise UsageError(f"The run {run_id} has been repaired by {old.repaired_by}: repair that one.")
     if not latest:
-        again, kept = _repaired_jobs(target, stack, old, repair_id, from_job)
+        again, kept = _repaired_jobs(stack, old, repair_id, from_job)
         if not as_json:
             typer.echo(
                 f"Runs again: {listing(again, _SHOWN_JOBS)}. Taken over: {listing(kept, _SHOWN_JOBS) or 'nothing'}."
@@ -120,9 +114,7 @@ def repair_command(  # noqa: PLR0917 - these are the command's options
     _start(target, stack, repair_id, run_input, follow=follow, as_json=as_json)
 
 
-def _repaired_jobs(
-    target: Target, stack: Stack, old: Run, repair_id: str, from_job: str | None
-) -> tuple[list[str], list[str]]:
+def _repaired_jobs(stack: Stack, old: Run, repair_id: str, from_job: str | None) -> tuple[list[str], list[str]]:
     """Return the names of the jobs that a repair runs again, and of those that it takes over.
 
     Planned here as the functions will plan it, so that what they would refuse is said before anything starts.
@@ -135,7 +127,7 @@ def _repaired_jobs(
         _, jobs = same_plan(planned, old, old_jobs, PlannedStack(stack.name, stack.bucket, job_role_arn=""))
         jobs = take_over(jobs, old, old_jobs, from_job)
     except RepairRefusedError as error:
-        way_on = "" if old_jobs else f" That is: {target.command} repair {old.run_id} --latest"
+        way_on = "" if old_jobs else f" That is: {stack.command} repair {old.run_id} --latest"
         raise UsageError(f"{error}{way_on}") from error
     except TransientError as error:
         raise UsageError(f"{error} Repair the run when they have, or cancel it again.") from error
@@ -159,7 +151,8 @@ def _start(
 def _latest_running(stack: Stack) -> str:
     running = list_runs(stack, RunState.RUNNING, limit=1)
     if not running:
-        raise UsageError("Nothing is running. `emrp list` shows the latest runs; `emrp watch RUN` also an ended one.")
+        list_, watch = f"`{stack.command} list`", f"`{stack.command} watch RUN`"
+        raise UsageError(f"Nothing is running. {list_} shows the latest runs; {watch} also an ended one.")
     return running[0].run.run_id
 
 

@@ -75,7 +75,12 @@ def _deploy_stack(
     changes = pipelines.compare(stack, files, whole=True, prune=prune)
     pipelines.show(stages.console, changes)
     _finish(stages, stack, changes, as_json=as_json, more={**stack.as_json(), "Uploaded": programs})
-    stages.console.print(f"Bucket {stack.bucket}; start a run with: emrp run salaries", markup=False)
+    stages.console.print(
+        f"An upload to s3://{stack.bucket}/landing/salaries/ starts a run; once a file is there, so does: "
+        f"{stack.command} run salaries",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _finish(

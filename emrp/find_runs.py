@@ -18,6 +18,7 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import CANCELLED, FAILED, RUNNING, SKIPPED, SUCCEEDED, TIMED_OUT, Run, execution_arn
 
 from emrp.errors import UsageError
+from emrp.executions import newest_first
 from emrp.stack import Stack
 
 if TYPE_CHECKING:
@@ -69,26 +70,29 @@ def find_run(stack: Stack, run_id: str) -> FoundRun:
     run = RunRecord(stack.run_table).get_run(run_id)
     if run and run.ended:
         return FoundRun(run, recorded=True)
-    execution = describe_execution(execution_arn(stack.pipeline_state_machine_arn, run_id))
+    execution = describe_execution(stack, run_id)
     return FoundRun(run or _unrecorded(execution), run is not None, execution["status"])
 
 
-def describe_execution(arn: str) -> "DescribeExecutionOutputTypeDef":
+def describe_execution(stack: Stack, run_id: str) -> "DescribeExecutionOutputTypeDef":
     """Return what Step Functions says about a run; raises UsageError when there is no such run."""
     states = boto3.client("stepfunctions")
+    arn = execution_arn(stack.pipeline_state_machine_arn, run_id)
     try:
         return states.describe_execution(executionArn=arn)
     except states.exceptions.ExecutionDoesNotExist:
         raise UsageError(
-            f'There is no run "{arn.rsplit(":", 1)[-1]}": the run id is the name of an execution of the pipeline '
-            f"state machine ({arn}). `emrp list` shows the latest runs."
+            f'There is no run "{run_id}": the run id is the name of an execution of the pipeline '
+            f"state machine ({arn}). `{stack.command} list` shows the latest runs."
         ) from None
 
 
 def list_runs(stack: Stack, *states: RunState, limit: int) -> list[FoundRun]:
     """Return the latest runs of all pipelines in any of some states, or in all states, newest first."""
     record = RunRecord(stack.run_table)
-    runs = (_listed(record, execution) for execution in _executions(stack.pipeline_state_machine_arn, states))
+    runs = (
+        _listed(stack, record, execution["name"]) for execution in _executions(stack.pipeline_state_machine_arn, states)
+    )
     return list(islice((found for found in runs if not states or found.run.state in states), limit))
 
 
@@ -106,14 +110,14 @@ def _executions(state_machine_arn: str, states: Iterable[RunState]) -> Iterator[
     )
     statuses = dict.fromkeys(status for state in states for status in _STATUSES[state])
     streams = [paginate(statusFilter=status) for status in statuses] or [paginate()]
-    found = ((execution for page in stream for execution in page["executions"]) for stream in streams)
+    found = (newest_first(execution for page in stream for execution in page["executions"]) for stream in streams)
     return heapq.merge(*found, key=lambda execution: execution["startDate"], reverse=True)
 
 
-def _listed(record: RunRecord, execution: "ExecutionListItemTypeDef") -> FoundRun:
-    if run := record.get_run(execution["name"]):
+def _listed(stack: Stack, record: RunRecord, run_id: str) -> FoundRun:
+    if run := record.get_run(run_id):
         return FoundRun(run, recorded=True)
-    return FoundRun(_unrecorded(describe_execution(execution["executionArn"])), recorded=False)
+    return FoundRun(_unrecorded(describe_execution(stack, run_id)), recorded=False)
 
 
 def _unrecorded(execution: "DescribeExecutionOutputTypeDef") -> Run:

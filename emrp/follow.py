@@ -63,6 +63,7 @@ class RunFollower:
         self._states = boto3.client("stepfunctions")
         self._record = RunRecord(stack.run_table)
         self._spark_uis = SparkUis()
+        self._stack = stack
         self._run_id = run_id
         self._execution_arn = execution_arn(stack.pipeline_state_machine_arn, run_id)
         self._usual: Usual | None = None
@@ -78,7 +79,7 @@ class RunFollower:
 
     def take(self) -> Picture:
         """Take one picture; raises UsageError when there is no such run."""
-        execution = describe_execution(self._execution_arn)
+        execution = describe_execution(self._stack, self._run_id)
         steps = read_steps(self._history())
         jobs = self._record.list_jobs(self._run_id)
         run = self._record.get_run(self._run_id)

@@ -14,6 +14,7 @@ import boto3
 from emr_pipelines.errors import InvalidPipelineError
 from emr_pipelines.gateways.pipeline_bucket import SUFFIXES, PipelineBucket, StoredFile, name_of, version_of
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
+from emr_pipelines.hints import did_you_mean
 from emr_pipelines.pipeline import check_pipeline
 from rich.console import Console
 from rich.markup import escape
@@ -92,6 +93,15 @@ def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
     if complaints:
         raise UsageError("\n".join([*complaints, "Nothing was uploaded."]))
     return files
+
+
+def no_such_pipeline(stack: Stack, name: str) -> UsageError:
+    """Return the complaint about a pipeline that is not registered; `name` may also be the path of its file."""
+    known = [registered.name for registered in PipelineRegistry(stack.run_table).list()]
+    meant = did_you_mean(Path(name).stem.lower(), known, "it has")
+    return UsageError(
+        f'There is no pipeline "{name}" in the stack {stack.name}: deploy it with `{stack.command} deploy`; {meant}'
+    )
 
 
 def _text(path: Path) -> str:
@@ -215,7 +225,8 @@ def wait_until_registered(
         if time.monotonic() > deadline:
             raise CommandError(
                 f"{', '.join(left)}: not registered within {within_seconds:.0f} s: look at the log of the function "
-                f"register_pipeline in /aws/lambda/{stack.name}/register_pipeline and at `emrp dlq list`."
+                f"register_pipeline in /aws/lambda/{stack.name}/register_pipeline and at "
+                f"`{stack.command} dlq list`."
             )
         if status:
             status.update(escape(f"Wait for {', '.join(left)}"))

@@ -21,8 +21,8 @@ _RESOURCES = {"vCPUHour": "vCPU h", "memoryGBHour": "GB h memory", "storageGBHou
 _ATTEMPT_FIELDS = {"vCPUHour": "vCpuHours", "memoryGBHour": "memoryGbHours", "storageGBHour": "storageGbHours"}
 
 
-def report(console: Console, found: FoundRun, jobs: Sequence[Job], usual: Usual) -> RenderableType:
-    """Return everything about a run, for the width and the signs of a console."""
+def report(console: Console, found: FoundRun, jobs: Sequence[Job], usual: Usual, more: str) -> RenderableType:
+    """Return everything about a run, for the width and the signs of a console; `more` stands below jobs left out."""
     parts: list[RenderableType] = [_lines(_run_facts(found, jobs, usual))]
     if jobs:
         parts += ["", job_tree(console, console.width, found.run, jobs, usual=usual)]
@@ -30,7 +30,7 @@ def report(console: Console, found: FoundRun, jobs: Sequence[Job], usual: Usual)
     for job in detailed:
         parts += ["", job_details(found.run, job)]
     if len(detailed) < len(jobs):
-        parts += ["", Text(f"More about a job: emrp show {found.run.run_id} JOB", style="dim")]
+        parts += ["", Text(more, style="dim")]
     return Group(*parts)
 
 

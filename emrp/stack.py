@@ -37,22 +37,23 @@ class Stack:
     trigger_dead_letter_queue_url: str
     event_dead_letter_queue_url: str
     sweep_function: str
+    command: str = "emrp"
 
     @classmethod
-    def describe(cls, name: str) -> Self:
-        """Read the outputs of the stack `name`."""
+    def describe(cls, name: str, command: str = "emrp") -> Self:
+        """Read the outputs of the stack `name`; `command` is how this program is called for it, for its hints."""
         try:
             stacks = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             raise CommandError(
-                f'There is no stack "{name}" in this account and region: deploy it with `emrp deploy`, '
+                f'There is no stack "{name}" in this account and region: deploy it with `{command} deploy`, '
                 "or name another with --stack, --profile or --region."
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
         try:
-            return cls(name, **{attribute: outputs[output] for attribute, output in _OUTPUTS.items()})
+            return cls(name, **{attribute: outputs[output] for attribute, output in _OUTPUTS.items()}, command=command)
         except KeyError as error:
             state = stacks[0]["StackStatus"]
             raise CommandError(

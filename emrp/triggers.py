@@ -28,9 +28,9 @@ EXAMPLES = (
 _DEADLINE_SECONDS = 60.0
 SENT, STARTED, PRESENT, MISSING = "SENT", "STARTED", "PRESENT", "MISSING"
 _SENTENCES = {
-    STARTED: "Started {0}. Follow it with: emrp watch {0}",
+    STARTED: "Started {0}. Follow it with: {1} watch {0}",
     PRESENT: "{0} was started before by the same message, so nothing new starts: leave --as-is out for a new run.",
-    MISSING: "{0} has not started: see whether the message was rejected, with: emrp dlq list",
+    MISSING: "{0} has not started: see whether the message was rejected, with: {1} dlq list",
 }
 _NOTHING = "Sent. No run starts at once: no pipeline wants this, or it waits for its batch."
 
@@ -62,7 +62,7 @@ def trigger_command(
     if as_json:
         print_json({"runs": [{"runId": run_id, "state": state} for run_id, state in runs.items()]})
     else:
-        for line in [_SENTENCES[state].format(run_id) for run_id, state in runs.items()] or [_NOTHING]:
+        for line in [_SENTENCES[state].format(run_id, stack.command) for run_id, state in runs.items()] or [_NOTHING]:
             typer.echo(line)
     if MISSING in runs.values():
         raise typer.Exit(EXIT_ENVIRONMENT)

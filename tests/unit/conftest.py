@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -284,10 +284,17 @@ def emrp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         yield run
 
 
+@pytest.fixture
+def narrow_terminal(emrp: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line believe that its output is a terminal of 80 columns that knows no colours."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
 def deployed_stack(pipeline_state_machine_arn: str = os.environ["PIPELINE_STATE_MACHINE_ARN"]) -> DeployedStack:
     """Return a stack whose outputs are called as what they are, except for those that the tests have."""
     outputs = {field.name: field.name for field in fields(DeployedStack)}
-    outputs |= {"name": "emr-pipelines", "bucket": "bucket", "run_table": "runs"}
+    outputs |= {"name": "emr-pipelines", "bucket": "bucket", "run_table": "runs", "command": "emrp"}
     return DeployedStack(**{**outputs, "pipeline_state_machine_arn": pipeline_state_machine_arn})
 
 
@@ -300,5 +307,5 @@ def deployed(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> DeployedStac
         roleArn="arn:aws:iam::123456789012:role/states",
     )
     stack = deployed_stack(machine["stateMachineArn"])
-    monkeypatch.setattr(DeployedStack, "describe", lambda _: stack)
+    monkeypatch.setattr(DeployedStack, "describe", lambda _, command="emrp": replace(stack, command=command))
     return stack

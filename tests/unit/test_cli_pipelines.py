@@ -18,7 +18,8 @@ from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.gateways.schedules import Schedules
 from emr_pipelines.register_pipeline import register_pipeline
 
-from emrp import pipelines
+from emrp import environment, pipelines
+from emrp.deployment import Deployment
 from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError
 from emrp.stack import Stack
 from tests.unit.conftest import SALARIES, Command
@@ -218,3 +219,24 @@ def test_nothing_is_uploaded_when_nobody_confirms(
     assert code == EXIT_USAGE
     assert "nothing was done" in complaint
     assert bucket.list() == []
+
+
+def test_ways_to_start_a_run_are_named_when_the_stack_is_deployed(
+    emrp: Command, folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path_factory.mktemp("project")
+    (project / "statemachine").mkdir()
+    (project / "pipelines").symlink_to(folder)
+    (project / "template.yaml").write_text("Parameters: {PythonRuntime: {}, Architecture: {}}")
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(Deployment, "run", lambda *_: None)
+    monkeypatch.setattr(environment, "use_local", lambda _: None)  # moto is the AWS
+    monkeypatch.setattr(environment, "check_local", lambda _: None)
+
+    code, printed, _ = emrp("--local", "deploy")
+
+    assert code == 0
+    assert printed.endswith(
+        "An upload to s3://bucket/landing/salaries/ starts a run; once a file is there, so does: "
+        "emrp --local run salaries\n"
+    )
