@@ -4,23 +4,26 @@ from typing import Annotated, NoReturn
 
 import typer
 from emr_pipelines.clock import duration
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
-from rich.console import Console, Group, OverflowMethod, RenderableType
+from emr_pipelines.reason import on_one_line
 from rich.text import Text
 
 from emrp import completion
-from emrp.command_line import AsJson, RunId, Target, make_page, print_json
+from emrp.command_line import AsJson, RunId, Target, make_console, make_page, print_json
 from emrp.errors import UsageError
 from emrp.find_runs import FoundRun, RunState, find_run, list_runs, list_runs_of
-from emrp.glyphs import glyphs, style_of
-from emrp.phrases import cause_of_run, listing, moment, reason
+from emrp.glyphs import style_of
+from emrp.lines import Line, print_lines
+from emrp.phrases import cause_of_run, listing, moment
+from emrp.pipelines import no_such_pipeline
 from emrp.run_document import job_documents, run_document
 from emrp.run_report import job_details, report
 from emrp.usual import usual_durations
 
 LIST_EXAMPLES = "Examples: emrp list --pipeline salaries --state failed; emrp list --limit 100 --json"
 SHOW_EXAMPLES = "Examples: emrp show salaries-1b2c3d4e5f6a; emrp show salaries-1b2c3d4e5f6a process --json"
-_TRIGGER_WIDTH = 48
+_HEADINGS = ("RUN", "STATE", "STARTED", "DURATION", "PIPELINE", "TRIGGER")
 
 
 def list_command(
@@ -37,13 +40,14 @@ def list_command(
     stack = target.stack()
     wanted = [state] if state else []
     runs = list_runs_of(stack, pipeline, state, limit) if pipeline else list_runs(stack, *wanted, limit=limit)
+    if pipeline and not runs and not PipelineRegistry(stack.run_table).find(pipeline):
+        raise no_such_pipeline(stack, pipeline)
     if as_json:
         print_json({"runs": [{**run_document(found.run), "recorded": found.recorded} for found in runs]})
     elif runs:
-        console = make_page()
-        console.print(_listing(console, runs))
+        print_lines(make_console(), _HEADINGS, [_line(found) for found in runs])
     else:
-        typer.echo("There are no such runs. Start one with: emrp run PIPELINE")
+        typer.echo(f"There are no such runs. Start one with: {stack.command} run {pipeline or 'PIPELINE'}")
 
 
 def show_command(
@@ -69,31 +73,17 @@ def show_command(
         make_page().print(job_details(found.run, jobs[0]), crop=False)
     else:
         console = make_page()
-        console.print(report(console, found, jobs, usual_durations(record, found.run)), crop=False)
+        more = f"More about a job: {stack.command} show {run_id} JOB"
+        console.print(report(console, found, jobs, usual_durations(record, found.run), more), crop=False)
 
 
 def _no_such_job(name: str, names: list[str]) -> NoReturn:
     raise UsageError(f'The run has no job "{name}"; it has {listing(names, 20) or "no jobs"}.')
 
 
-def _listing(console: Console, runs: list[FoundRun]) -> RenderableType:
-    """Return a line for each run, and below it why it failed; a narrow terminal cuts the end, which matters least."""
-    table = [("RUN", "STATE", "STARTED", "DURATION", "TRIGGER", "PIPELINE"), *map(_cells, runs)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    cut: OverflowMethod = "ellipsis" if glyphs(console).is_unicode else "crop"
-    lines = []
-    for found, cells in zip([None, *runs], table, strict=True):
-        line = Text(no_wrap=True, overflow=cut)
-        for cell, width in zip(cells, widths, strict=True):
-            line.append(f"{cell:<{width}}  ", style_of(cell) if found and cell == found.run.state else None)
-        line.rstrip()
-        lines.append(line)
-        if found and (why := found.run.cause or found.run.error):
-            lines.append(Text(f"  {reason(why, console.width - 2)}", "red", no_wrap=True, overflow=cut))
-    return Group(*lines)
-
-
-def _cells(found: FoundRun) -> tuple[str, ...]:
+def _line(found: FoundRun) -> Line:
     run = found.run
-    what = reason(cause_of_run(run.trigger, run.repair_of), _TRIGGER_WIDTH)
-    return run.run_id, run.state, moment(run.started_at), duration(found.seconds), what, run.pipeline or "-"
+    state = Text(run.state, style_of(run.state))
+    what = on_one_line(cause_of_run(run.trigger, run.repair_of))
+    cells = (run.run_id, state, moment(run.started_at), duration(found.seconds), run.pipeline or "-", what)
+    return Line(cells, on_one_line(run.cause or run.error or ""))

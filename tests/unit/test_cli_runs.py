@@ -6,10 +6,15 @@ from typing import Any
 import boto3
 import pytest
 from emr_pipelines.clock import iso_time
+from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import FAILED, SUCCEEDED, Job, Run
+from hypothesis import given
+from hypothesis import strategies as st
 
+from emrp import environment
 from emrp.errors import EXIT_USAGE
+from emrp.executions import newest_first
 from emrp.stack import Stack
 from tests.unit.conftest import Command
 
@@ -68,24 +73,70 @@ def test_only_runs_in_a_state_are_listed_when_it_is_named(emrp: Command, deploye
     _, printed, _ = emrp("list", "--pipeline", "salaries", "--state", "failed")
 
     assert [line.split() for line in printed.splitlines()] == [
-        ["RUN", "STATE", "STARTED", "DURATION", "TRIGGER", "PIPELINE"],
-        ["salaries-1", "FAILED", "2026-11-21", "12:00:01Z", "2.0", "s", "execution", "salaries"],
+        ["RUN", "STATE", "STARTED", "DURATION", "PIPELINE", "TRIGGER"],
+        ["salaries-1", "FAILED", "2026-11-21", "12:00:01Z", "2.0", "s", "salaries", "execution"],
         ["No", "such", "file"],
     ]
 
 
-def test_ids_and_states_are_whole_when_the_terminal_is_narrow(
+@pytest.mark.parametrize(
+    ("run_id", "pipeline", "beginning", "headings"),
+    [
+        ("a" * 41, "fanout", "RUNNING  2026-11-21 12:00:00Z", "RUN STATE STARTED"),
+        ("a" * 21, "fanout", "RUNNING  2026-11-21 12:00:00Z", "RUN STATE STARTED DURATION PIPELINE"),
+        ("a", "fan", "RUNNING  2026-11-21 12:00:00Z", "RUN STATE STARTED DURATION PIPELINE TRIGGER"),
+    ],
+)
+def test_columns_are_whole_or_left_out_when_the_terminal_is_narrow(
+    run_id: str,
+    pipeline: str,
+    beginning: str,
+    headings: str,
+    emrp: Command,
+    deployed: Stack,
+    record: RunRecord,
+    narrow_terminal: None,
+) -> None:
+    recorded(record, run_id, pipeline, trigger={"type": "upload", "key": "landing/" + "x" * 1000}, cause="y" * 1000)
+
+    _, printed, _ = emrp("list", "--pipeline", pipeline)
+
+    heading, line, cause = printed.splitlines()
+    assert heading.split() == headings.split()
+    assert max(len(heading), len(line), len(cause)) <= 80
+    assert line.startswith(f"{run_id:<3}  {beginning}")
+
+
+def test_nothing_is_cut_off_when_a_list_goes_to_a_pipe(
     emrp: Command, deployed: Stack, record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    run_id = "wordcount-fanout-f31b8545d71d5da731c474b1"
-    recorded(record, run_id, "wordcount-fanout", trigger={"type": "upload", "key": "landing/" + "x" * 1000})
+    monkeypatch.setenv("COLUMNS", "40")
+    recorded(record, "salaries-1", trigger={"type": "upload", "key": "x" * 1000}, state=FAILED, cause="y" * 1000)
 
-    _, printed, _ = emrp("list", "--pipeline", "wordcount-fanout")
+    _, printed, _ = emrp("list", "--pipeline", "salaries")
 
-    _, line = printed.splitlines()
-    assert len(line) <= 80
-    assert line.startswith(f"{run_id}  RUNNING  2026-11-21 12:00:00Z")
+    _, line, cause = printed.splitlines()
+    assert line.endswith(f"salaries  upload {'x' * 1000}")
+    assert cause == f"  {'y' * 1000}"
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)), max_size=9),
+    by_end=st.booleans(),
+)
+def test_executions_are_listed_by_their_start_whichever_time_step_functions_sorts_by(
+    spans: list[tuple[int, int | None]], by_end: bool
+) -> None:
+    executions: list[Any] = [
+        {"executionArn": f"arn:{number}", "startDate": START + timedelta(seconds=start)}
+        | ({} if took is None else {"stopDate": START + timedelta(seconds=start + took)})
+        for number, (start, took) in enumerate(spans)
+    ]
+    listed = sorted(executions, key=lambda one: (by_end and one.get("stopDate")) or one["startDate"], reverse=True)
+
+    starts = [one["startDate"] for one in newest_first(listed)]
+
+    assert starts == sorted((one["startDate"] for one in executions), reverse=True)
 
 
 def test_executions_that_never_reached_the_record_are_listed_when_no_pipeline_is_named(
@@ -106,10 +157,49 @@ def test_executions_that_never_reached_the_record_are_listed_when_no_pipeline_is
     assert "upload landing/x.csv" in table
 
 
-def test_a_way_on_is_named_when_there_are_no_runs(emrp: Command, deployed: Stack) -> None:
-    code, printed, _ = emrp("list", "--pipeline", "salaries")
+def test_a_way_on_is_named_when_there_are_no_runs(emrp: Command, deployed: Stack, registry: PipelineRegistry) -> None:
+    no_runs = "There are no such runs. Start one with: emrp run"
 
-    assert (code, printed) == (0, "There are no such runs. Start one with: emrp run PIPELINE\n")
+    assert emrp("list") == (0, f"{no_runs} PIPELINE\n", "")
+    assert emrp("list", "--pipeline", "salaries") == (0, f"{no_runs} salaries\n", "")
+
+
+def test_usage_is_wrong_when_runs_of_an_unknown_pipeline_are_listed(
+    emrp: Command, deployed: Stack, registry: PipelineRegistry
+) -> None:
+    code, _, complaint = emrp("list", "--pipeline", "salaris", "--json")
+
+    assert code == EXIT_USAGE
+    assert 'There is no pipeline "salaris"' in complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "nobody"], "deploy it with `emrp --local deploy`"),
+        (["backfill", "nobody", "--from", "2026-11-01", "--to", "2026-11-02"], "`emrp --local deploy`"),
+        (["list"], "Start one with: emrp --local run PIPELINE"),
+        (["show", "nothing"], "`emrp --local list` shows the latest runs"),
+        (["watch"], "`emrp --local list` shows the latest runs; `emrp --local watch RUN`"),
+        (["logs", "salaries-1"], "`emrp --local show salaries-1`"),
+        (["repair", "salaries-1"], "emrp --local repair salaries-1 --latest"),
+    ],
+)
+def test_hints_can_be_copied_when_the_local_aws_is_used(
+    arguments: list[str],
+    hint: str,
+    emrp: Command,
+    deployed: Stack,
+    record: RunRecord,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment, "use_local", lambda _: None)  # moto is the AWS
+    monkeypatch.setattr(environment, "check_local", lambda _: None)
+    recorded(record, "salaries-1", state=FAILED, ended_at=at(3))
+
+    _, printed, complaint = emrp("--local", *arguments)
+
+    assert hint in printed + complaint
 
 
 def test_usage_is_wrong_when_a_run_or_a_job_does_not_exist(emrp: Command, deployed: Stack, record: RunRecord) -> None:

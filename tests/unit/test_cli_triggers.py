@@ -62,13 +62,14 @@ def queues(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> Queues:
     queues = Queues()
     stack = replace(
         deployed,
+        command="emrp --local",
         trigger_queue_url=queues.trigger,
         trigger_topic_arn=queues.topic,
         rejected_trigger_queue_url=queues.rejected,
         trigger_dead_letter_queue_url=queues.dead,
         event_dead_letter_queue_url=queues.events,
     )
-    monkeypatch.setattr(Stack, "describe", lambda _: stack)
+    monkeypatch.setattr(Stack, "describe", lambda *_: stack)
     monkeypatch.setattr(dead_letters, "_WAIT_SECONDS", 0)
     return queues
 
@@ -150,7 +151,7 @@ class TestTrigger:
 
         listed = boto3.client("stepfunctions").list_executions(stateMachineArn=deployed.pipeline_state_machine_arn)
         (execution,) = listed["executions"]
-        assert (code, f"emrp watch {execution['name']}" in out) == (0, True)
+        assert (code, f"emrp --local watch {execution['name']}" in out) == (0, True)
         assert execution["name"].startswith("salaries")
 
     @pytest.mark.parametrize("text", ["", "[]", '"x"', "3", '{"Records": 3}', '{"Records": [{"body": "x"}]}', "{}"])
@@ -172,7 +173,7 @@ class TestTrigger:
 
         code, out, _ = emrp("trigger", path_of("start_pipeline.event"))
         assert code == 3
-        assert "has not started: see whether the message was rejected, with: emrp dlq list" in out
+        assert "has not started: see whether the message was rejected, with: emrp --local dlq list" in out
 
 
 UPLOAD = json.loads(example_event("start_pipeline.s3_object_created")["Records"][0]["body"])
@@ -211,7 +212,10 @@ class TestDeadLetters:
             ("event", "Object Created of aws.s3", "SDK_CLIENT_ERROR"),
         }
         assert all(m["sentAt"].endswith("Z") for m in messages)
-        assert len(emrp("dlq", "list")[1].splitlines()) == 5
+        lines = emrp("dlq", "list")[1].splitlines()
+        assert lines[0].split() == ["ID", "AGE", "QUEUE", "WHAT"]
+        assert len(lines) == 1 + 2 * 4
+        assert "  TransientError: Publish: Throttling" in lines
 
     def test_show_has_everything_when_the_id_is_cut(self, emrp: Command, queues: Queues) -> None:
         message_id = queues.send(queues.rejected, {"a": 1}, reason="none of the messages", source="unknown")
