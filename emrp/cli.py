@@ -26,8 +26,8 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all well, 1 the run did not succeed, 2 wrong usage, 3 something is missing or unreachable, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 all well, 1 the run did not succeed or a pipeline file has problems, "
+    "2 wrong usage, 3 something is missing or unreachable, 130 interrupted.",
 )
 app.add_typer(local_app, name="local")
 app.add_typer(dlq_app, name="dlq")

@@ -20,6 +20,12 @@ class RunFailedError(CommandError):
     exit_code = EXIT_RUN_FAILED
 
 
+class PipelineFileError(CommandError):
+    """A pipeline file has problems, found here or when it was registered."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
 class UsageError(CommandError):
     """The arguments do not fit together or name something that does not exist."""
 

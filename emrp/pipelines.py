@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.syntax import Syntax
 
-from emrp.errors import CommandError, UsageError
+from emrp.errors import CommandError, PipelineFileError, UsageError
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
@@ -79,7 +79,7 @@ def find_files(paths: Sequence[Path]) -> list[PipelineFile]:
 
 
 def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
-    """Read and check pipeline files, and those in folders; raises UsageError with the problems of all of them."""
+    """Read and check pipeline files, and those in folders; raises PipelineFileError with all of their problems."""
     files = find_files(paths)
     complaints = []
     for file in files:
@@ -91,7 +91,7 @@ def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
         except InvalidPipelineError as error:
             complaints.append(str(error))
     if complaints:
-        raise UsageError("\n".join([*complaints, "Nothing was uploaded."]))
+        raise PipelineFileError("\n".join([*complaints, "Nothing was uploaded."]))
     return files
 
 
@@ -209,7 +209,7 @@ def wait_until_registered(
 ) -> None:  # fmt: skip
     """Wait until the files (by key) are registered in these versions, or until what they stood for is retired.
 
-    Raises CommandError with what is wrong when a file is rejected, or when it takes too long.
+    Raises PipelineFileError with what is wrong when a file is rejected, CommandError when it takes too long.
     """
     bucket, registry = PipelineBucket(stack.bucket), PipelineRegistry(stack.run_table)
     deadline = time.monotonic() + within_seconds
@@ -221,7 +221,7 @@ def wait_until_registered(
         for key in left:
             report = bucket.files_of(name_of(key)).reports.get(key, "")
             if versions[key] and f"version {versions[key]}" in report:
-                raise CommandError(report)
+                raise PipelineFileError(report)
         if time.monotonic() > deadline:
             raise CommandError(
                 f"{', '.join(left)}: not registered within {within_seconds:.0f} s: look at the log of the function "

@@ -20,7 +20,7 @@ from emr_pipelines.register_pipeline import register_pipeline
 
 from emrp import environment, pipelines
 from emrp.deployment import Deployment
-from emrp.errors import EXIT_ENVIRONMENT, EXIT_USAGE, CommandError
+from emrp.errors import EXIT_RUN_FAILED, EXIT_USAGE, CommandError
 from emrp.stack import Stack
 from tests.unit.conftest import SALARIES, Command
 from tests.unit.fakes import FakeDomainEvents, FakeTopic
@@ -112,7 +112,7 @@ def test_nothing_is_uploaded_when_one_file_is_bad(emrp: Command, folder: Path, b
 
     code, _, complaint = emrp("deploy", str(folder), "--yes")
 
-    assert code == EXIT_USAGE
+    assert code == EXIT_RUN_FAILED
     assert f"{folder}/bad.yaml has " in complaint
     assert "line 2: jobs: " in complaint
     assert f"{folder}/worse.json has " in complaint
@@ -127,7 +127,7 @@ def test_nothing_is_uploaded_when_a_pipeline_has_two_files(
 
     code, _, complaint = emrp("deploy", str(folder), "--yes")
 
-    assert code == EXIT_USAGE
+    assert code == EXIT_RUN_FAILED
     assert "the pipeline salaries has several files" in complaint
     assert bucket.list() == []
 
@@ -197,7 +197,7 @@ def test_report_is_shown_when_the_function_rejects_what_was_good_here(
 
     code, _, complaint = emrp("deploy", str(folder), "--yes")
 
-    assert code == EXIT_ENVIRONMENT
+    assert code == EXIT_RUN_FAILED
     assert f"{KEY} has 1 problem" in complaint
 
 
