@@ -11,7 +11,6 @@ import typer
 from emr_pipelines.clock import now
 from emr_pipelines.definition import Definition
 from emr_pipelines.errors import InvalidPipelineError, Problem
-from emr_pipelines.pipeline import check_pipeline
 from emr_pipelines.pipeline_schema import pipeline_schema
 from emr_pipelines.plan import plan
 from emr_pipelines.run import Job, Run
@@ -28,7 +27,7 @@ from emrp.errors import EXIT_RUN_FAILED, UsageError
 from emrp.glyphs import glyphs
 from emrp.job_tree import rows
 from emrp.phrases import value
-from emrp.pipelines import PipelineFile, find_files
+from emrp.pipelines import check_file, find_files, problems_of, result
 
 VALIDATE_EXAMPLES = "Examples: emrp validate pipelines/; emrp validate pipelines/salaries.yaml --json"
 PLAN_EXAMPLES = (
@@ -41,6 +40,7 @@ SCHEMA_EXAMPLES = (
     "# yaml-language-server: $schema=../pipeline.schema.json"
 )
 _ACCOUNT = "000000000000"
+_NO_TRIGGER = "there are: type"  # which is all that the trigger of a run has that is started by hand
 
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Pipeline files, or folders with some.", exists=True)
@@ -49,12 +49,9 @@ Files = Annotated[
 
 def validate_command(files: Files, as_json: AsJson = False) -> None:
     """Check pipeline files without AWS: every problem with its file, line and path. Exits with 1 when there are any."""
-    results = [(file, _problems(file)) for file in find_files(files)]
+    results = [(file, problems_of(file)) for file in find_files(files)]
     if as_json:
-        print_json([
-            {"file": str(file.path), "valid": not problems, "problems": [asdict(problem) for problem in problems]}
-            for file, problems in results
-        ])  # fmt: skip
+        print_json([result(str(file.path), problems) for file, problems in results])
     else:
         console = make_console()
         for file, problems in results:
@@ -66,9 +63,9 @@ def validate_command(files: Files, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_RUN_FAILED)
 
 
-def schema_command() -> None:
-    """Print the JSON Schema of pipeline files, by which editors complete and check them."""
-    typer.echo(json.dumps(pipeline_schema(), indent=2))
+def schema_command(as_json: AsJson = False) -> None:
+    """Print the JSON Schema of pipeline files, by which editors complete and check them; with --json on one line."""
+    typer.echo(json.dumps(pipeline_schema(), indent=None if as_json else 2))
 
 
 def plan_command(
@@ -85,28 +82,20 @@ def plan_command(
     found = find_files([file])[0]
     console = make_console(quiet=as_json)
     try:
-        definition = check_pipeline(str(found.path), found.name, found.text)
+        definition = check_file(found)
         run, jobs = plan(_run(definition, parameter, _trigger(trigger_uri, trigger)), definition, _stack(target))
     except InvalidPipelineError as error:
         if as_json:
             print_json({"file": error.file, "problems": [asdict(problem) for problem in error.problems]})
         for problem in error.problems:
             console.print(_line(found.path, problem), style="red", markup=False, soft_wrap=True)
-        if "trigger." in found.text and not (trigger_uri or trigger):
+        if "trigger." in found.text and any(_NO_TRIGGER in problem.message for problem in error.problems):
             console.print("Templates that need a trigger are given one by --trigger-uri or --trigger.")
         raise typer.Exit(EXIT_RUN_FAILED) from error
     if as_json:
         print_json(_document(run, jobs))
     else:
         _show(console, run, jobs)
-
-
-def _problems(file: PipelineFile) -> Sequence[Problem]:
-    try:
-        check_pipeline(str(file.path), file.name, file.text)
-    except InvalidPipelineError as error:
-        return error.problems
-    return ()
 
 
 def _line(path: Path, problem: Problem) -> str:

@@ -8,7 +8,7 @@ import typer
 from emrp import pipelines
 from emrp.command_line import AsJson, Target, Yes, account, confirm, make_console, pairs, print_json
 from emrp.deployment import Deployment
-from emrp.errors import UsageError
+from emrp.errors import PipelineFileError, UsageError
 from emrp.progress import Stages
 from emrp.project import Project
 from emrp.stack import Stack
@@ -35,12 +35,17 @@ def deploy_command(
     """Deploy the stack with SAM, upload jobs/ and register pipelines/; or register only the named pipelines."""
     target: Target = context.obj
     stages = Stages(make_console(quiet=as_json))
-    if paths:
-        if parameter:
-            raise UsageError("--parameter is for the stack, which stays as it is when pipelines are named.")
-        _deploy_pipelines(stages, target, paths, prune=prune, yes=yes, as_json=as_json)
-    else:
-        _deploy_stack(stages, target, pairs(parameter), prune=prune, yes=yes, as_json=as_json)
+    if paths and parameter:
+        raise UsageError("--parameter is for the stack, which stays as it is when pipelines are named.")
+    try:
+        if paths:
+            _deploy_pipelines(stages, target, paths, prune=prune, yes=yes, as_json=as_json)
+        else:
+            _deploy_stack(stages, target, pairs(parameter), prune=prune, yes=yes, as_json=as_json)
+    except PipelineFileError as error:
+        if as_json:
+            print_json({"files": error.results})
+        raise
 
 
 def _deploy_pipelines(
@@ -74,7 +79,7 @@ def _deploy_stack(
         programs = project.upload_programs(stack.bucket)
     changes = pipelines.compare(stack, files, whole=True, prune=prune)
     pipelines.show(stages.console, changes)
-    _finish(stages, stack, changes, as_json=as_json, more={**stack.as_json(), "Uploaded": programs})
+    _finish(stages, stack, changes, as_json=as_json, more={"stack": stack.as_json(), "uploaded": programs})
     stages.console.print(
         f"An upload to s3://{stack.bucket}/landing/salaries/ starts a run; once a file is there, so does: "
         f"{stack.command} run salaries",
@@ -96,8 +101,8 @@ def _finish(
         print_json(
             {
                 **more,
-                "Pipelines": [
-                    {"File": change.key, "Change": change.kind, "Version": versions.get(change.key)}
+                "pipelines": [
+                    {"file": change.key, "change": change.kind, "version": versions.get(change.key)}
                     for change in changes
                 ],
             }

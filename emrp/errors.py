@@ -1,5 +1,7 @@
 """What the command line says instead of a traceback, and the exit codes that scripts may rely on."""
 
+from collections.abc import Mapping, Sequence
+
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
 EXIT_RUN_FAILED = 1
@@ -21,9 +23,13 @@ class RunFailedError(CommandError):
 
 
 class PipelineFileError(CommandError):
-    """A pipeline file has problems, found here or when it was registered."""
+    """Pipeline files have problems, found here or when they were registered; `results` say so as `validate --json`."""
 
     exit_code = EXIT_RUN_FAILED
+
+    def __init__(self, message: str, results: Sequence[Mapping[str, object]]) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 class UsageError(CommandError):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import boto3
+from emr_pipelines.clock import iso_time
 from emr_pipelines.gateways.run_record import RunRecord
 from emr_pipelines.run import Job, Run, execution_arn
 
@@ -52,7 +53,7 @@ class Picture:
         """Return what a script may want to know."""
         known = {"runId": self.run_id, "executionArn": self.execution_arn, "status": self.status}
         run = {**run_document(self.run), "jobs": job_documents(self.run, self.jobs)} if self.run else {"jobs": []}
-        end = self.ended_at.isoformat() if self.ended_at else None
+        end = iso_time(self.ended_at) if self.ended_at else None
         return {**run, **known, "error": self.error, "cause": self.cause, "endedAt": end}
 
 

@@ -5,13 +5,14 @@ waited for, because an upload of data that no registered pipeline claims is igno
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from pathlib import Path
 
 import boto3
-from emr_pipelines.errors import InvalidPipelineError
+from emr_pipelines.definition import Definition
+from emr_pipelines.errors import InvalidPipelineError, Problem
 from emr_pipelines.gateways.pipeline_bucket import SUFFIXES, PipelineBucket, StoredFile, name_of, version_of
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry, Registered
 from emr_pipelines.hints import did_you_mean
@@ -34,10 +35,11 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 @dataclass(frozen=True)
 class PipelineFile:
-    """A pipeline file of this machine."""
+    """A pipeline file of this machine; it has no text but an `error` when it cannot be read."""
 
     path: Path
-    text: str
+    text: str = ""
+    error: str | None = None
 
     @property
     def name(self) -> str:
@@ -72,27 +74,57 @@ class Change:
 def find_files(paths: Sequence[Path]) -> list[PipelineFile]:
     """Read pipeline files, and those in folders; raises UsageError when there are none."""
     found = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    files = [PipelineFile(path, _text(path)) for path in found if path.suffix in SUFFIXES]
+    files = [_read(path) for path in found if path.suffix in SUFFIXES]
     if not files:
         raise UsageError(f"There is no pipeline file ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}.")
     return files
 
 
+def _read(path: Path) -> PipelineFile:
+    try:
+        return PipelineFile(path, path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        return PipelineFile(path, error=f"cannot be read: {error}")
+
+
+def check_file(file: PipelineFile) -> Definition:
+    """Return the definition that a file contains; raises InvalidPipelineError with every problem."""
+    if file.error:
+        raise InvalidPipelineError(str(file.path), [Problem("", file.error)])
+    return check_pipeline(str(file.path), file.name, file.text)
+
+
+def problems_of(file: PipelineFile) -> Sequence[Problem]:
+    """Return what is wrong with a file."""
+    try:
+        check_file(file)
+    except InvalidPipelineError as error:
+        return error.problems
+    return ()
+
+
+def result(file: str, problems: Sequence[Problem]) -> dict[str, object]:
+    """Return what scripts are told about a file that has been checked."""
+    return {"file": file, "valid": not problems, "problems": [asdict(problem) for problem in problems]}
+
+
 def read_files(paths: Sequence[Path]) -> list[PipelineFile]:
     """Read and check pipeline files, and those in folders; raises PipelineFileError with all of their problems."""
     files = find_files(paths)
-    complaints = []
-    for file in files:
-        same = [str(other.path) for other in files if other.name == file.name]
-        if len(same) > 1:
-            complaints.append(f"{file.path}: the pipeline {file.name} has several files: {', '.join(same)}")
-        try:
-            check_pipeline(str(file.path), file.name, file.text)
-        except InvalidPipelineError as error:
-            complaints.append(str(error))
+    found = {str(file.path): [*_namesakes(file, files), *problems_of(file)] for file in files}
+    complaints = [str(InvalidPipelineError(path, problems)) for path, problems in found.items() if problems]
     if complaints:
-        raise PipelineFileError("\n".join([*complaints, "Nothing was uploaded."]))
+        results = [result(path, problems) for path, problems in found.items()]
+        raise PipelineFileError("\n".join([*complaints, "Nothing was uploaded."]), results)
     return files
+
+
+def _namesakes(file: PipelineFile, files: Sequence[PipelineFile]) -> Iterator[Problem]:
+    same = [str(other.path) for other in files if other.name == file.name]
+    if len(same) > 1:
+        yield Problem("", f"the pipeline {file.name} has several files: {', '.join(same)}")
 
 
 def no_such_pipeline(stack: Stack, name: str) -> UsageError:
@@ -102,13 +134,6 @@ def no_such_pipeline(stack: Stack, name: str) -> UsageError:
     return UsageError(
         f'There is no pipeline "{name}" in the stack {stack.name}: deploy it with `{stack.command} deploy`; {meant}'
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
 
 
 def compare(stack: Stack, files: Iterable[PipelineFile], *, whole: bool, prune: bool = False) -> list[Change]:
@@ -221,7 +246,7 @@ def wait_until_registered(
         for key in left:
             report = bucket.files_of(name_of(key)).reports.get(key, "")
             if versions[key] and f"version {versions[key]}" in report:
-                raise PipelineFileError(report)
+                raise PipelineFileError(report, [result(key, [Problem("", report)])])
         if time.monotonic() > deadline:
             raise CommandError(
                 f"{', '.join(left)}: not registered within {within_seconds:.0f} s: look at the log of the function "

@@ -76,6 +76,21 @@ def test_validate_prints_one_document_when_json_is_asked_for(emrp: Command, smal
     assert result["problems"][0]["line"] == 4
 
 
+def test_other_files_are_checked_when_one_cannot_be_read(emrp: Command, small: Path, tmp_path: Path) -> None:
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("name: größe".encode("latin-1"))
+
+    code, out, _ = emrp("validate", str(tmp_path), "--json")
+    planned_code, planned_out, _ = emrp("plan", str(latin))
+
+    assert (code, planned_code) == (1, 1)
+    assert [(result["file"], result["valid"]) for result in json.loads(out)] == [
+        (str(latin), False),
+        (str(small), True),
+    ]
+    assert f"{latin}: cannot be read" in planned_out
+
+
 def test_validate_says_so_when_there_is_no_pipeline_file(emrp: Command, tmp_path: Path) -> None:
     code, _, err = emrp("validate", str(tmp_path))
 
@@ -95,6 +110,7 @@ def test_plan_shows_jobs_requests_and_cost_when_a_file_is_good(emrp: Command, tm
     assert "part.1: StartJobRun (2 more like it, which --json shows)" in out
     assert "Once its upstream jobs have ended: jobDriver.sparkSubmit.entryPointArguments[1]" in out
     assert "{{ jobs['first'].output.rows }}" in out
+    assert "(for each n: 3 jobs)" in out
     assert "20 state transitions" in out
 
 
@@ -170,6 +186,16 @@ def test_plan_says_how_to_give_a_trigger_when_a_template_needs_one(emrp: Command
     assert "are given one by --trigger-uri or --trigger" in out
 
 
+def test_plan_says_nothing_of_triggers_when_something_else_is_wrong(emrp: Command, small: Path) -> None:
+    small.write_text(MINIMAL.replace("s3://b/job.py", "'{{ trigger.uri | default(1) }}'") + "parameters: {top: 3}\n")
+
+    code, out, _ = emrp("plan", str(small), "-p", "top=x")
+
+    assert code == 1
+    assert "parameters.top: must be a whole number" in out
+    assert "--trigger" not in out
+
+
 def test_plan_lists_the_problems_when_json_is_asked_for_and_the_file_is_wrong(emrp: Command, small: Path) -> None:
     small.write_text(MINIMAL.replace("only", "Only"))
 
@@ -184,6 +210,7 @@ def test_schema_is_a_json_schema_when_it_is_printed(emrp: Command) -> None:
 
     assert code == 0
     Draft202012Validator.check_schema(json.loads(out))
+    assert json.loads(emrp("schema", "--json")[1]) == json.loads(out)
 
 
 @pytest.mark.parametrize("text", [MINIMAL, EVERYTHING, LOOP], ids=["minimal", "everything", "loop"])

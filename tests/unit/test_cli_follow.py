@@ -92,6 +92,7 @@ def test_pictures_are_taken_until_the_run_has_ended(record: RunRecord, fake_aws:
     assert [step.name for step in pictures[-1].steps] == ["Plan Run", "Run Jobs"]
     assert [(job.name, job.state) for job in pictures[-1].jobs] == [("process", "SUCCESS")]
     assert pictures[-1].as_json()["output"] == "s3://bucket/output/salaries/salaries-1"
+    assert pictures[-1].as_json()["endedAt"].endswith("Z")
 
 
 def test_usual_is_the_median_of_earlier_runs_when_a_run_is_followed(

@@ -78,7 +78,7 @@ def deploy(emrp: Command, *arguments: object) -> list[tuple[str, str]]:
     """Deploy; returns what happened to which file."""
     code, printed, complaint = emrp("deploy", *map(str, arguments), "--yes", "--json")
     assert (code, complaint) == (0, "")
-    return [(change["Change"], change["File"]) for change in json.loads(printed)["Pipelines"]]
+    return [(change["change"], change["file"]) for change in json.loads(printed)["pipelines"]]
 
 
 def test_pipeline_is_registered_when_it_is_new_or_changed(
@@ -117,6 +117,29 @@ def test_nothing_is_uploaded_when_one_file_is_bad(emrp: Command, folder: Path, b
     assert "line 2: jobs: " in complaint
     assert f"{folder}/worse.json has " in complaint
     assert bucket.list() == []
+
+
+def test_document_has_the_problems_of_all_files_when_one_is_bad(emrp: Command, folder: Path) -> None:
+    (folder / "bad.yaml").write_text("name: bad\njobs: 3\n")
+    (folder / "latin.yaml").write_bytes("name: größe".encode("latin-1"))
+
+    code, printed, _ = emrp("deploy", str(folder), "--yes", "--json")
+
+    files = {Path(result["file"]).name: result for result in json.loads(printed)["files"]}
+    assert code == EXIT_RUN_FAILED
+    assert {name: result["valid"] for name, result in files.items()} == {
+        "bad.yaml": False,
+        "latin.yaml": False,
+        "salaries.yaml": True,
+    }
+    assert files["latin.yaml"]["problems"][0]["message"].startswith("cannot be read: 'utf-8' codec")
+
+
+def test_usage_is_wrong_when_a_file_does_not_exist(emrp: Command, folder: Path) -> None:
+    assert emrp("deploy", str(folder / "nothing.yaml"))[::2] == (
+        EXIT_USAGE,
+        f"There is no file {folder}/nothing.yaml.\n",
+    )
 
 
 @pytest.mark.parametrize("name", ["salaries.json", "salaries.yml"])
@@ -195,10 +218,11 @@ def test_report_is_shown_when_the_function_rejects_what_was_good_here(
 
     monkeypatch.setattr(pipelines, "time", SimpleNamespace(monotonic=time.monotonic, sleep=reject))
 
-    code, _, complaint = emrp("deploy", str(folder), "--yes")
+    code, printed, complaint = emrp("deploy", str(folder), "--yes", "--json")
 
     assert code == EXIT_RUN_FAILED
     assert f"{KEY} has 1 problem" in complaint
+    assert [result["file"] for result in json.loads(printed)["files"]] == [KEY]
 
 
 def test_command_gives_up_when_nobody_registers(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
