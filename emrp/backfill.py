@@ -32,8 +32,8 @@ from emrp.pipelines import no_such_pipeline
 from emrp.stack import Stack
 
 EXAMPLES = (
-    "Examples: emrp backfill salaries --from 2026-11-01 --to 2026-11-15 --dry-run; "
-    "emrp backfill salaries --from 2026-11-01T06:00 --to 2026-11-02 --schedule 1 --max-concurrent 4 --yes"
+    "Examples: emrp backfill ml-training --schedule 0 --from 2026-11-01 --to 2026-11-15 --dry-run; "
+    "emrp backfill ml-training --schedule 0 --from 2026-11-01T06:00 --to 2026-11-21 --max-concurrent 4 --yes"
 )
 _SHOWN = 5
 PLANNED, PRESENT, RUNNING = "PLANNED", "PRESENT", "RUNNING"
@@ -60,7 +60,14 @@ class Tick:
 
 
 def _moment(name: str, text: str) -> Any:  # noqa: ANN401 -- typer's
-    return typer.Option(name, metavar="TIME", parser=datetime.fromisoformat, help=text)
+    return typer.Option(name, metavar="TIME", parser=_time, help=text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f'"{text}" is no time: write 2026-11-01 or 2026-11-01T12:00.') from None
 
 
 def backfill_command(  # noqa: PLR0917 -- these are the command's options

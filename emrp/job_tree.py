@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from emr_pipelines.run import Job
+from emr_pipelines.run import NOT_SUBMITTED, Job
 
 from emrp.glyphs import Glyphs
 from emrp.phrases import listing, value
@@ -79,7 +79,7 @@ def _twig(node: str, jobs: list[Job], upstream: list[str], children: Callable[[]
     if jobs[0].loop != node:
         return _Twig(node, "; ".join([*notes, *_notes(jobs[0])]), jobs[0], children)
     variables = ", ".join(jobs[0].item)
-    note = "; ".join([f"for each {variables}: {summary(jobs)}", *notes])
+    note = "; ".join([f"for each {variables}: {_how_many(jobs)}", *notes])
     return _Twig(node, note, None, lambda: [*_iterations(node, jobs), *children()])
 
 
@@ -92,7 +92,7 @@ def _iterations(loop: str, jobs: list[Job]) -> list[_Twig]:
     twigs = [_iteration_twig(loop, members) for members in shown]
     shown_jobs = {job.name for members in shown for job in members}
     if hidden := [job for job in jobs if job.name not in shown_jobs]:
-        twigs.append(_Twig("...", f"and {summary(hidden)}", None, list))
+        twigs.append(_Twig("...", f"and {_how_many(hidden)}", None, list))
     return twigs
 
 
@@ -107,10 +107,17 @@ def _notes(job: Job) -> list[str]:
     return [f"runs if {job.run_if}"] if job.run_if != "ALL_SUCCESS" else []
 
 
+def _how_many(jobs: Sequence[Job]) -> str:
+    """Count jobs by their states; in a plan, and until the first of them is submitted, they are just jobs."""
+    if all(job.state == NOT_SUBMITTED for job in jobs):
+        return "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    return summary(jobs)
+
+
 def _iteration(job: Job) -> int:
     return int(job.name.removeprefix(f"{job.definition}."))
 
 
 def is_noteworthy(job: Job) -> bool:
     """Tell whether a job is under way or has gone wrong, and so is to be seen among many."""
-    return job.unsuccessful or not (job.ended or job.state == "NOT_SUBMITTED")
+    return job.unsuccessful or not (job.ended or job.state == NOT_SUBMITTED)

@@ -74,8 +74,10 @@ def _documents(file: Path) -> Iterator[Document]:
         document = json.loads(file.read_text())
         for record in document.get("Records", [document]):
             yield dict(json.loads(record["body"]) if "body" in record else record.get("input", record))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is no JSON: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{file} contains nothing that can be sent: {error!r}") from error
+        raise UsageError(f"{file} contains nothing that can be sent; the folder events/ has what can.") from error
 
 
 def _send(document: Document, stack: Stack, *, as_is: bool) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`emrp backfill` starts what the ticks of a period would have started: the same runs, and none of them twice."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
@@ -8,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from emr_pipelines.gateways.pipeline_registry import PipelineRegistry
 from emr_pipelines.gateways.schedules import schedule_name
 from emr_pipelines.gateways.step_functions import StepFunctions
@@ -18,7 +20,7 @@ from emr_pipelines.triggers import Request, parse_message
 from emrp import backfill
 from emrp.errors import EXIT_RUN_FAILED, EXIT_USAGE
 from emrp.stack import Stack
-from tests.unit.conftest import SALARIES, Command
+from tests.unit.conftest import ROOT, SALARIES, Command
 
 DAILY = {"expression": "cron(30 1 * * ? *)", "timezone": "Europe/Dublin", "parameters": {"top": 5}, "enabled": True}
 DISABLED = {"expression": "cron(0 12 * * ? *)", "timezone": "UTC", "parameters": {}, "enabled": False}
@@ -149,6 +151,15 @@ def test_nothing_starts_when_the_backfill_is_dry_or_not_confirmed(
     assert not runs.executions()
 
 
+def test_examples_name_a_schedule_that_there_is_when_help_is_asked_for() -> None:
+    examples = re.findall(r"emrp backfill (\S+) --schedule (\d+) ", backfill.EXAMPLES)
+
+    assert len(examples) == 2
+    for pipeline, schedule in examples:
+        file = ROOT / "pipelines" / f"{pipeline}.yaml"
+        assert int(schedule) < len(yaml.safe_load(file.read_text(encoding="utf-8"))["triggers"]["schedules"])
+
+
 def test_interrupted_backfill_goes_on_when_it_is_repeated(
     emrp: Command, pipeline: Callable[..., None], runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +219,7 @@ def test_rate_counts_from_the_creation_of_its_schedule_when_it_is_filled(
         (("nobody", *PERIOD), 'There is no pipeline "nobody"'),
         (("salaries", *PERIOD, "--schedule", "7"), "has no schedule 7: it has 3, and 0 is the first"),
         (("salaries", "--from", "2026-03-31", "--to", "2026-03-27"), "--to must be later than --from"),
-        (("salaries", "--from", "tomorrow", "--to", "2026-03-27"), "tomorrow"),
+        (("salaries", "--from", "tomorrow", "--to", "2026-03-27"), '"tomorrow" is no time: write'),
         (("salaries", *PERIOD, "--schedule", "2"), "nobody knows from when it counts"),
     ],
 )
