@@ -9,7 +9,7 @@ from emr_pipelines.definition import INLINE, Definition
 from emr_pipelines.errors import InvalidPipelineError, Problem
 from emr_pipelines.hints import did_you_mean
 from emr_pipelines.pipeline_checks import check
-from emr_pipelines.pipeline_model import Pipeline, field_names
+from emr_pipelines.pipeline_model import IN_WORDS, Pipeline, field_names
 from emr_pipelines.yaml_document import YamlDocument, parse_yaml
 
 
@@ -64,4 +64,6 @@ def _message(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"is not a field of a pipeline file; {did_you_mean(str(item['loc'][-1]), field_names())}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "string_pattern_mismatch":
+        return f'{IN_WORDS[item["ctx"]["pattern"]]}, not "{item["input"]}"'
     return str(item["msg"]).removeprefix("Value error, ")

@@ -25,10 +25,17 @@ def _email_address(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,47}$")]
-Identifier = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_NAME, _IDENTIFIER, _TOPIC = "^[a-z][a-z0-9-]{0,47}$", "^[A-Za-z_][A-Za-z0-9_]{0,63}$", "^[A-Za-z0-9_-]{1,256}$"
+# What somebody is told whose text does not match.
+IN_WORDS = {
+    _NAME: 'must be a small letter, then up to 47 small letters, digits and "-"',
+    _IDENTIFIER: 'must be a letter or "_", then up to 63 letters, digits and "_"',
+    _TOPIC: 'must be up to 256 letters, digits, "-" and "_"',
+}
+Name = Annotated[str, Field(pattern=_NAME)]
+Identifier = Annotated[str, Field(pattern=_IDENTIFIER)]
 EmailAddress = Annotated[str, Field(max_length=320), AfterValidator(_email_address)]
-TopicName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,256}$")]
+TopicName = Annotated[str, Field(pattern=_TOPIC)]
 Occasion = Literal["STARTED", "RETRIED", "OVERDUE", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "SKIPPED"]
 RunIf = Literal["ALL_SUCCESS", "ALL_DONE", "AT_LEAST_ONE_SUCCESS", "ANY_FAILED"]
 

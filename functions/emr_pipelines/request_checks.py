@@ -1,5 +1,6 @@
 """Checks of what is AWS's in a pipeline file: the application or cluster, and what each job asks of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,12 +30,19 @@ def check_place(data: Mapping[str, Any]) -> Iterator[Problem]:
     if application and application.get("lifecycle") != "existing":
         request = request_of(application, OUR_APPLICATION_FIELDS)
         yield from _check(CREATE_APPLICATION, request, "application", OUR_APPLICATION_FIELDS)
+        yield from _check_release(request.get("releaseLabel"), "application.releaseLabel")
     if isinstance(data.get("cluster"), dict) and cluster.get("lifecycle") != "existing" and not cluster.get("template"):
         request = {"Name": "cluster", **request_of(cluster, OUR_CLUSTER_FIELDS)}
         yield from _check(RUN_JOB_FLOW, request, "cluster", OUR_CLUSTER_FIELDS)
+        yield from _check_release(request.get("ReleaseLabel"), "cluster.ReleaseLabel")
         if _fields(request.get("Instances")).get("KeepJobFlowAliveWhenNoSteps") is False:
             path = "cluster.Instances.KeepJobFlowAliveWhenNoSteps"
             yield Problem(path, "must be left out: the cluster waits for the jobs of the run, and goes with it")
+
+
+def _check_release(label: object, path: str) -> Iterator[Problem]:
+    if isinstance(label, str) and re.fullmatch(r"(?!emr-)[\w./-]+", label):
+        yield Problem(path, f'must begin with emr-, as in emr-7.9.0, not "{label}"')
 
 
 def check_job(data: Mapping[str, Any], job: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -60,6 +68,10 @@ def _check_job_run(job: Mapping[str, Any], path: str, application_type: str) -> 
         yield Problem(path, '"jobDriver" is missing: give it sparkSubmit or hive')
     elif wanted and len(driver) == 1 and wanted not in driver:
         yield Problem(f"{path}.jobDriver", f"must be {wanted}: the application's type is {application_type}")
+    program = _fields(driver.get("sparkSubmit")).get("entryPoint")
+    if isinstance(program, str) and re.match(r"\w[^:{]*$", program):  # a path in an image begins with a slash
+        example = f"s3://{{{{ stack.bucket }}}}/{program}"
+        yield Problem(f"{path}.jobDriver.sparkSubmit.entryPoint", f'must be an address, as in "{example}"')
 
 
 def _check_job_of_cluster(job: Mapping[str, Any], path: str) -> Iterator[Problem]:

@@ -177,6 +177,10 @@ def test_problem_is_named_when_a_job_does_not_fit_an_application(fields: dict[st
     [
         ({**CLUSTER, "Steps": []}, "cluster.Steps: is filled in for you"),
         ({"ReleaseLabel": "emr-7.9.0"}, 'cluster: "Instances" is missing'),
+        (
+            {**CLUSTER, "ReleaseLabel": "7.9.0"},
+            'cluster.ReleaseLabel: must begin with emr-, as in emr-7.9.0, not "7.9.0"',
+        ),
         ({}, 'cluster: "Instances" is missing'),
         ({**CLUSTER, "ReleaseLable": "x"}, 'not a field of RunJobFlow; did you mean "ReleaseLabel"?'),
         ({**CLUSTER, "Instances": {"KeepJobFlowAliveWhenNoSteps": False}}, "must be left out"),

@@ -117,7 +117,9 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
     message = problems(text, "salaries")
 
     assert "pipelines/small.yaml has 6 problems:" in message
-    assert "line 2: name: String should match pattern" in message
+    assert (
+        'line 2: name: must be a small letter, then up to 47 small letters, digits and "-", not "Salaries"' in message
+    )
     assert 'line 2: name: must be "salaries", as the file is called, not "Salaries"' in message
     assert "line 5: triggers.uploads[0].prefix: is missing" in message
     assert 'line 5: triggers.uploads[0].prefixx: is not a field of a pipeline file; did you mean "prefix"?' in message
@@ -130,6 +132,9 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
     ("old", "new", "expected"),
     [
         ("emr-7.9.0", "emr 7!", 'application.releaseLabel: "emr 7!" does not match'),
+        ("emr-7.9.0", "7.9.0", 'application.releaseLabel: must begin with emr-, as in emr-7.9.0, not "7.9.0"'),
+        ("s3://b/", "jobs/", 'sparkSubmit.entryPoint: must be an address, as in "s3://{{ stack.bucket }}/jobs/job.py"'),
+        ("jobs:", "notifications: {topics: [a b]}\njobs:", "notifications.topics[0]: must be up to 256 letters"),
         ("type: SPARK", "types: SPARK", 'application: "type" is missing'),
         ("type: SPARK", "types: SPARK", 'is not a field of CreateApplication; did you mean "type"?'),
         ("type: SPARK", "type: SPARK, life: x", 'life: is not a field of CreateApplication; did you mean "lifecycle"?'),
@@ -181,7 +186,7 @@ def test_check_reports_every_problem_with_path_and_line_when_there_are_several_k
         ),
         ("name: only", "name: only\n    maxConcurrency: 2", "jobs[0]: maxConcurrency goes with forEach"),
         ("name: only", "name: only\n    forEach: {a: [1], b: [2]}", "jobs[0].forEach: "),
-        ("name: only", "name: only\n    forEach: {a b: [1]}", "jobs[0].forEach.a b: String should match pattern"),
+        ("name: only", "name: only\n    forEach: {a b: [1]}", "jobs[0].forEach.a b: must be a letter or "),
         ("name: only", "name: only\n    forEach: {a: 1}", "jobs[0].forEach.a"),
         ("name: only", "name: only\n    forEach: '{{ x }}'", "jobs[0].forEach: 'x' is undefined"),
     ],
@@ -367,7 +372,7 @@ def test_check_refuses_outputs_of_jobs_when_no_job_can_have_run(place: str) -> N
             'parameters.a.default: must be one of "y", not "x"',
         ),
         ({"a": {"type": "integer", "allowedValues": ["y"]}}, "parameters.a.allowedValues[0]: must be a whole number"),
-        ({"a b": 1}, "parameters.a b: String should match pattern"),
+        ({"a b": 1}, 'parameters.a b: must be a letter or "_", then '),
         ({"a": {"type": "string", "defalt": 1}}, "parameters.a.defalt: is not a field of a pipeline file"),
         (
             {"a": {"type": "string"}},
@@ -395,3 +400,12 @@ def test_check_passes_over_texts_that_only_a_run_can_know_when_they_are_template
     )
 
     assert check_pipeline("file", None, text).name == "small"
+
+
+@pytest.mark.parametrize(
+    "program", ["local:///opt/a.jar", "/opt/a.jar", "{{ parameters.program }}", "{{ stack.name }}/a"]
+)
+def test_program_is_left_to_aws_when_it_may_be_an_address(program: str) -> None:
+    text = MINIMAL.replace("s3://b/job.py", f'"{program}"').replace("jobs:", "parameters: {program: x}\njobs:")
+
+    check_pipeline("pipelines/small.yaml", "small", text)
