@@ -211,7 +211,7 @@ def test_run_starts_every_job_when_there_are_more_than_one_map_runs_at_the_same_
 @pytest.mark.parametrize("group", [1, 2])
 def test_run_goes_on_to_clean_up_when_its_time_is_over(interpreter: Interpreter, group: int) -> None:
     interpreter.functions |= {
-        "plan_run": [plan_of("a", "b", group=group, ends_at=1.0)],
+        "plan_run": [plan_of("a", "b", group=group, ends_at=4.0)],
         "launch_application": [Succeeds({"applicationId": "app1"})],
         "add_job_run": [NO_NEWS],
         "check_status": [NO_NEWS],
