@@ -42,7 +42,8 @@ def test_executions_are_listed_as_far_back_as_asked_when_there_are_many() -> Non
     gateway = StepFunctions()
     asked = {"stateMachineArn": MACHINE, "statusFilter": "FAILED"}
     with stubbed(gateway, "_states") as states:
-        page = [execution("c", "2026-11-21T12:00:00Z"), execution("b", "2026-11-21T11:00:00Z")]
+        long = execution("long", "2026-11-20T23:00:00Z", stopDate="2026-11-21T11:30:00+00:00")
+        page = [execution("c", "2026-11-21T12:00:00Z"), long, execution("b", "2026-11-21T11:00:00Z")]
         states.add_response("list_executions", {"executions": page, "nextToken": "more"}, asked)
         page = [execution("a", "2026-11-20T23:59:59Z"), execution("older", "2026-11-20T00:00:00Z")]
         states.add_response(

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from emr_pipelines.clock import iso_time
@@ -58,17 +58,22 @@ class StepFunctions:
         )
 
     def list_executions(self, state_machine_arn: str, status: str, since: str | None = None) -> set[str]:
-        """Return the names of the executions with a status, all of them or those that started since a time."""
+        """Return the names of the executions with a status, all of them or those that started since a time.
+
+        They are listed "by time", the latest first: that may be the time of the end.
+        """
         names: set[str] = set()
+        earliest = datetime.fromisoformat(since) if since else datetime.min.replace(tzinfo=UTC)
         with translated_errors():
             pages = self._states.get_paginator("list_executions").paginate(
                 stateMachineArn=state_machine_arn, statusFilter=status
             )
             for page in pages:
-                for execution in page["executions"]:  # the latest first
-                    if since and execution["startDate"] < datetime.fromisoformat(since):
+                for execution in page["executions"]:
+                    if (execution.get("stopDate") or execution["startDate"]) < earliest:
                         return names
-                    names.add(execution["name"])
+                    if execution["startDate"] >= earliest:
+                        names.add(execution["name"])
         return names
 
     def stop_execution(self, execution_arn: str, error: str, cause: str) -> None:
