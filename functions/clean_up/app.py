@@ -1,4 +1,4 @@
-"""State machines, "Clean Up" and "End Jobs", and the end of an execution that could not get there -> `clean_up`."""
+"""State machines, "Clean Up" and "Clean Up Jobs", and the end of an execution that got to neither -> `clean_up`."""
 
 import json
 import os
@@ -29,38 +29,36 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     It also takes `{"runId", "jobs", "error", "cause"}` of jobs whose execution has failed, and a "Step Functions
     Execution Status Change" event, of the run or of some of its jobs. Returns `{"state", "error", "cause"}` of the run.
     """
-    if "jobs" in event:
-        return _clean_up_jobs(event["runId"], event["jobs"], event["error"], readable_cause(event["cause"]))
-    if "detail-type" in event and not event["detail"]["stateMachineArn"].endswith("-pipeline"):
-        detail = event["detail"]
-        asked = json.loads(detail["input"])
-        names = [asked["job"]] if asked.get("job") else asked["jobs"]
-        return _clean_up_jobs(asked["runId"], names, detail["status"], detail.get("error"), detail.get("cause"))
     request = _from_status_change(event["detail"]) if "detail-type" in event else event
     logger.append_keys(run=request["runId"])
+    state, error, cause = request.get("state"), request.get("error"), readable_cause(request.get("cause"))
+    if "jobs" in request:
+        why = ": ".join(filter(None, ["The execution of the job ended", state, error, cause]))
+        clean_up_jobs(request["runId"], request["jobs"], why, gateways)
+        return {}
     run = clean_up(
         Run.begin(request["runId"], request["executionArn"], request["input"], request.get("startedAt")),
         gateways,
-        state=request.get("state"),
-        error=request.get("error"),
-        cause=readable_cause(request.get("cause")),
+        state=state,
+        error=error,
+        cause=cause,
     )
     logger.info("Run ended", state=run.state, error=run.error)
     return {"state": run.state, "error": run.error or "", "cause": run.cause or ""}
 
 
-def _clean_up_jobs(run_id: str, names: list[str], *reasons: str | None) -> dict[str, Any]:
-    logger.append_keys(run=run_id)
-    clean_up_jobs(run_id, names, ": ".join(filter(None, ["The execution of the job ended", *reasons])), gateways)
-    return {}
-
-
 def _from_status_change(detail: dict[str, Any]) -> dict[str, Any]:
-    state, error, cause = end_of_execution(detail["status"], detail.get("error"), detail.get("cause"))
+    """Return what the state machines ask for when they get so far, of the run or of its jobs."""
+    asked = json.loads(detail.get("input") or "{}")
+    state, error, cause = detail["status"], detail.get("error"), detail.get("cause")
+    if not detail["stateMachineArn"].endswith("-pipeline"):
+        jobs = [asked["job"]] if asked.get("job") else asked["jobs"]
+        return {"runId": asked["runId"], "jobs": jobs, "state": state, "error": error, "cause": cause}
+    state, error, cause = end_of_execution(state, error, cause)
     return {
         "runId": detail["name"],
         "executionArn": detail["executionArn"],
-        "input": json.loads(detail.get("input") or "{}"),
+        "input": asked,
         "state": state,
         "error": error,
         "cause": cause,

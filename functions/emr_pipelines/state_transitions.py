@@ -13,7 +13,7 @@ PER_JOB = 2
 PER_WAIT = 2
 # Run Job, Run Group: with more jobs than one Map runs at the same time
 PER_GROUP = 2
-# Job Failed (or Cancelled, or Skipped), End Jobs
+# Job Failed (or Cancelled, or Skipped), Clean Up Jobs
 PER_JOB_WITHOUT_SUCCESS = 2
 # Check Status, for a job that runs longer than HeartbeatSeconds is by default
 PER_LONG_JOB = 1

@@ -30,7 +30,7 @@ LOGICAL_IDS = sorted(lambda_functions())
 READ_BY_POWERTOOLS = {"POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
 
 # Two states of one machine cannot have the same name; this one cleans up after some jobs, not after the run.
-NAMESAKES = {"End Jobs": "Clean Up"}
+NAMESAKES = {"Clean Up Jobs": "Clean Up"}
 
 # The event sources that SAM makes rules of.
 RULES = {"EventBridgeRule", "Schedule"}

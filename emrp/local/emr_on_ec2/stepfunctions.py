@@ -39,11 +39,11 @@ _APIS = _WAITED_FOR | {
 def install(client: InProcessClient) -> None:
     """Make Task states with these resources work."""
     for prefix in (PREFIX, AS_MISPRINTED):
-        stepfunctions._SERVICE_DISPATCH[prefix] = partial(_run_task, _Integration(client), prefix)
+        stepfunctions._SERVICE_DISPATCH[prefix] = partial(_run_task, _Integration(client))
 
 
-def _run_task(integration: "_Integration", prefix: str, resource: str, arguments: Members) -> Members:
-    name, _, pattern = resource.removeprefix(prefix).partition(".")
+def _run_task(integration: "_Integration", resource: str, arguments: Members) -> Members:
+    name, _, pattern = resource.rpartition(":")[2].partition(".")
     if name not in _APIS or pattern not in {"", "sync"} or (pattern and name not in _WAITED_FOR):
         raise _error("States.Runtime", f"The resource {resource} is not supported by Step Functions.")
     perform: Callable[[Members], Members] = getattr(

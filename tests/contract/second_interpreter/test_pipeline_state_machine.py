@@ -141,12 +141,16 @@ def test_run_finishes_the_other_jobs_when_one_fails(interpreter: Interpreter) ->
         "b": ("FAILED", ["Add Job Run", "Job Failed"]),
         "c": ("SUCCEEDED", ["Add Job Run", "Check Status"]),
     }
-    assert execution.path.count("End Jobs") == 1
+    assert execution.path.count("Clean Up Jobs") == 1
     assert execution.path[-3:] == [*VERDICT, "Run Failed"]
     assert (execution.error, execution.cause) == ("JobFailedError", "Job b: ExitCode: 1.")
-    end_jobs, clean_up = interpreter.calls_of("clean_up")
-    assert (end_jobs["runId"], end_jobs["jobs"], end_jobs["error"]) == (RUN_ID, ["b"], "States.TaskFailed")
-    assert json.loads(end_jobs["cause"])["Cause"] == "Job b: ExitCode: 1."
+    clean_up_jobs, clean_up = interpreter.calls_of("clean_up")
+    assert (clean_up_jobs["runId"], clean_up_jobs["jobs"], clean_up_jobs["error"]) == (
+        RUN_ID,
+        ["b"],
+        "States.TaskFailed",
+    )
+    assert json.loads(clean_up_jobs["cause"])["Cause"] == "Job b: ExitCode: 1."
     assert clean_up["error"] is None  # which job failed, and why, is in the run record
 
 
@@ -159,7 +163,7 @@ def test_run_finishes_the_other_jobs_when_a_job_without_an_end_cannot_be_given_o
 
     execution = interpreter.run_pipeline()
 
-    assert execution.path[-5:] == ["End Jobs", "Let Siblings Finish", *VERDICT, "Run Failed"]
+    assert execution.path[-5:] == ["Clean Up Jobs", "Let Siblings Finish", *VERDICT, "Run Failed"]
 
 
 def test_run_goes_straight_to_clean_up_when_there_is_nothing_to_run(interpreter: Interpreter) -> None:
@@ -221,7 +225,7 @@ def test_run_goes_on_to_clean_up_when_its_time_is_over(interpreter: Interpreter,
     execution = interpreter.run_pipeline()
 
     assert (execution.status, execution.error) == ("FAILED", "RunTimedOutError")
-    assert "End Jobs" in execution.path
+    assert "Clean Up Jobs" in execution.path
 
 
 def test_run_waits_for_its_turn_when_the_pipeline_has_no_free_slot(interpreter: Interpreter) -> None:

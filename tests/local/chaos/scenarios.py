@@ -65,13 +65,11 @@ class Scenario:
 def _resource(where: str) -> dict[str, Any]:
     """The application or the cluster as a pipeline file says it."""
     group = {"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 1}
-    match where:
-        case "cluster":
-            return {"cluster": {"ReleaseLabel": "emr-7.9.0", "Instances": {"InstanceGroups": [group]}}}
-        case "stack":
-            return {"cluster": {"template": f"s3://{{{{ stack.bucket }}}}/{TEMPLATE.name}", "parameters": {"Nodes": 1}}}
-        case _:
-            return {"application": {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": where}}
+    if where == CLUSTER:
+        return {"cluster": {"ReleaseLabel": "emr-7.9.0", "Instances": {"InstanceGroups": [group]}}}
+    if where == STACK:
+        return {"cluster": {"template": f"s3://{{{{ stack.bucket }}}}/{TEMPLATE.name}", "parameters": {"Nodes": 1}}}
+    return {"application": {"releaseLabel": "emr-7.9.0", "type": "SPARK", "lifecycle": where}}
 
 
 def random_scenario(seed: object) -> Scenario:
